@@ -1,0 +1,41 @@
+/**
+ * What the journal asks of the rooms whose state it keeps (catalog, committed offsets, groups).
+ *
+ * One total order holds for everything: a change is applied when its entry joins the open commit
+ * group ("applied early"), and shown to callers only when that frame is durable ("shown late").
+ * So a live verb of a state machine (1) checks against the newest state, (2) encodes its change,
+ * (3) applies it and hands it to `JournalWriter.write` in the same turn, with no `await` between,
+ * and (4) answers after the returned promise resolves. A read takes what it wants from the newest
+ * state in one turn, then awaits `JournalWriter.settled()` before it answers.
+ */
+
+/** Kinds of journal entries on disk; the numbers are part of the format. */
+export const entryKinds = { BATCH: 1, META: 2, OFFSETS: 3, GROUP: 4 } as const
+export type EntryKind = (typeof entryKinds)[keyof typeof entryKinds]
+
+export interface StateEntry {
+  readonly kind: EntryKind
+  readonly payload: Uint8Array
+}
+
+export interface StateMachine {
+  readonly kind: EntryKind
+  /** Replays one entry during recovery; the same function serves the live verb. */
+  apply(payload: Uint8Array): void
+  /** The whole state, encoded in the turn in which a frame is sealed. Never live memory. */
+  snapshot(): Uint8Array
+  /** Fills an empty machine from a snapshot. */
+  restore(section: Uint8Array): void
+}
+
+export interface JournalWriter {
+  /**
+   * Joins the open commit group, all entries in one frame. Resolves when the frame is durable;
+   * rejects with IO_ERROR (`applied: maybe`) when the disk failed, after which the engine is fenced.
+   */
+  write(entries: readonly StateEntry[]): Promise<void>
+  /** Resolves when everything that had joined a group before this call is durable. */
+  settled(): Promise<void>
+  /** Milliseconds of service: begins as a date, never goes back, never jumps with the wall clock. */
+  logTimeMs(): number
+}

@@ -1,0 +1,87 @@
+/** The topics role: topics, their configuration, facts about the cluster. */
+import type { GatewayError } from '../model/errors.ts'
+import type { CallOptions, Watch } from './engine.ts'
+
+export interface DryRun {
+  readonly validateOnly?: boolean
+}
+
+export interface NewTopic {
+  readonly name: string
+  readonly partitions: number
+  readonly replicas?: number
+  readonly config?: Readonly<Record<string, string>>
+}
+
+export interface Outcome {
+  readonly name: string
+  readonly error?: GatewayError
+}
+
+export interface PartitionDescription {
+  readonly id: number
+  readonly state: 'ok' | 'offline' | 'corrupt'
+  readonly damagedBatches?: number
+  readonly leaderEpoch: number
+  readonly bytes?: number
+  readonly leader?: number
+  readonly replicas: readonly { readonly node: number; readonly inSync: boolean }[]
+}
+
+export interface TopicDescription {
+  readonly name: string
+  /** Never reused: a topic that was deleted and made again is another one. `[A-Za-z0-9_-]{22}`. */
+  readonly id: string
+  readonly internal: boolean
+  /** `max.message.bytes` of the topic. */
+  readonly maxBatchBytes: number
+  readonly partitions: readonly PartitionDescription[]
+}
+
+export type ConfigOwner = { readonly type: 'topic'; readonly name: string } | { readonly type: 'engine' }
+
+export interface ConfigEntry {
+  readonly name: string
+  readonly value: string | null
+  readonly source: 'topic' | 'engine' | 'default'
+  readonly readOnly: boolean
+  readonly sensitive: boolean
+}
+
+export interface ConfigChange {
+  readonly op: 'set' | 'delete' | 'append' | 'subtract'
+  readonly name: string
+  readonly value?: string
+}
+
+export interface ClusterDescription {
+  readonly clusterId: string
+  readonly controller?: number
+  readonly nodes: readonly { readonly id: number; readonly host?: string; readonly port?: number }[]
+}
+
+export interface Topics {
+  /**
+   * What exists now, from memory and without waiting: the hot path asks it once per request.
+   * Undefined when there is no such topic (on engines with remote metadata: none known yet).
+   */
+  known(name: string): TopicDescription | undefined
+  /** Names that do not exist are left out. */
+  list(names: readonly string[] | 'all', options: CallOptions): Promise<TopicDescription[]>
+  create(topics: readonly NewTopic[], options: CallOptions & DryRun): Promise<Outcome[]>
+  delete(names: readonly string[], options: CallOptions): Promise<Outcome[]>
+  /** Adds partitions; the number given is the new total. */
+  grow(
+    topics: readonly { readonly name: string; readonly partitions: number }[],
+    options: CallOptions & DryRun,
+  ): Promise<Outcome[]>
+  configs(of: ConfigOwner, options: CallOptions): Promise<ConfigEntry[]>
+  alterConfigs(
+    of: ConfigOwner,
+    changes: readonly ConfigChange[],
+    options: CallOptions & DryRun,
+  ): Promise<void>
+  cluster(options: CallOptions): Promise<ClusterDescription>
+  /** A hint that topics or partitions came or went. Level-triggered, coalesced. */
+  watch(onChange: () => void): Watch
+}

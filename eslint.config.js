@@ -154,6 +154,10 @@ export default defineConfig(
     },
   },
   {
+    files: ['bin/*.js'],
+    languageOptions: { globals: { process: 'readonly', console: 'readonly', URL: 'readonly' } },
+  },
+  {
     // Programs that talk to a person.
     files: ['test/support/provide.ts', 'test/{bench,torture,demo}/**/*.ts', 'openapi/*.ts'],
     rules: { 'no-console': 'off' },

@@ -1,0 +1,77 @@
+/**
+ * A session: the record of one group consumer (a v2 instance, later a native consumer or a socket's
+ * group). Everything in it is plain JSON, so that any node can serve it and another can take it over.
+ *
+ * It has two halves with two kinds of writer. The session itself is written by requests, which compare
+ * its version. The membership is written by the lease holder alone, which shows its lease token.
+ */
+import type { Subscription } from '../engine/groups.ts'
+import type { Offset } from '../model/offset.ts'
+
+export type Reset = 'earliest' | 'latest' | 'none'
+export type Surface = 'v2' | 'native' | 'push'
+
+/** What names a session: unique over all nodes. */
+export interface SessionKey {
+  readonly group: string
+  readonly name: string
+}
+
+/** How far one owned partition has come. Valid while the membership still has it under `grant`. */
+export interface SessionPosition {
+  readonly topic: string
+  readonly partition: number
+  /** The membership's revision when the partition was granted: an older ownership is another one. */
+  readonly grant: number
+  /** The next offset to deliver: everything below was written to the client completely. */
+  readonly next: Offset
+  /** The next offset as last committed. */
+  readonly committed: Offset
+}
+
+/** The half that requests write. */
+export interface Session extends SessionKey {
+  /** `s…` */
+  readonly id: string
+  /** The principal that made it. */
+  readonly owner: string
+  readonly surface: Surface
+  readonly format: string
+  readonly reset: Reset
+  readonly autoCommit: boolean
+  /** An answer waits for this many bytes, within `waitMs`; -1 always waits the whole time. */
+  readonly minBytes: number
+  /** Longest wait of a poll, ms. */
+  readonly waitMs: number
+  /** The session ends this long after its client's last request, ms. */
+  readonly ttlMs: number
+  readonly subscription: Subscription | null
+  /** Rises with each change of the subscription. */
+  readonly subscriptionRevision: number
+  readonly positions: readonly SessionPosition[]
+  /** Whether the wait for the first assignment is over. */
+  readonly settled: boolean
+  /** Rises with each answer; the partition that an answer begins with is chosen by it. */
+  readonly turn: number
+}
+
+export interface OwnedPartition {
+  readonly topic: string
+  readonly topicId: string
+  readonly partition: number
+  readonly grant: number
+}
+
+/** The half that the lease holder writes. */
+export interface Membership {
+  readonly memberId: string
+  /** 0: not joined, or lost. */
+  readonly memberEpoch: number
+  /** Rises with each write. */
+  readonly revision: number
+  /** The subscription that the coordinator was told. */
+  readonly subscriptionRevision: number
+  readonly owned: readonly OwnedPartition[]
+  /** To be given back: nothing is delivered from them any more, but delivered records may be committed. */
+  readonly releasing: readonly OwnedPartition[]
+}

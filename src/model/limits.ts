@@ -51,3 +51,42 @@ export const adminTimeoutMs = 15_000
 export const fetchTimeoutMs = 10_000
 /** A compressed batch may not inflate beyond this, bytes. */
 export const inflatedBatchBytesMax = 64 * MiB
+
+// Groups.
+/** Rebuilding an assignment costs members times partitions. */
+export const groupMembersMax = 5_000
+/** Groups are kept in memory with their offsets. */
+export const groupsMax = 100_000
+/** Group ids and instance names, characters: they stand in keys, paths and metrics. */
+export const groupNameMax = 255
+/** Kafka's `offset.metadata.max.bytes`. */
+export const offsetMetadataBytesMax = 4_096
+/** Topics named in one subscription. */
+export const subscriptionTopicsMax = 1_000
+/** A pattern longer than this is a program, characters. */
+export const patternCharsMax = 1_000
+/** A member that is silent for this long is removed, ms (Kafka's `group.consumer.session.timeout.ms`). */
+export const groupSessionTimeoutMs = 45_000
+/** Pace of heartbeats, ms. */
+export const groupHeartbeatMs = 5_000
+/** A member must give partitions back within this time when it names none, ms; the ceiling is an hour. */
+export const rebalanceTimeoutMsDefault = 60_000
+export const rebalanceTimeoutMsMax = 3_600_000
+
+// Sessions.
+/** One principal's sessions: each costs memory and heartbeats. */
+export const sessionsPerPrincipalMax = 10_000
+/** How long a node holds a session without renewing, ms; well below the group's session timeout. */
+export const leaseMs = 10_000
+/** Leases are renewed, and lapsed ones looked for, at this pace, ms. */
+export const leaseRenewMs = 3_000
+/** Lapsed leases taken over in one look. */
+export const adoptionsPerLook = 500
+/** The first poll waits this long for an assignment, outside its own timeout, ms. */
+export const assignmentWaitMs = 5_000
+/** An answer that nobody reports as written or cut counts as cut after this time, ms. */
+export const pollAnswerMs = 120_000
+/** A revoked partition waits this long for the commit of what was delivered from it, ms. */
+export const releaseGraceMs = 3_000
+/** Coordinator calls made on behalf of a session, ms. */
+export const groupCallTimeoutMs = 10_000

@@ -1,0 +1,25 @@
+/**
+ * Patterns that users give. Limited to RE2: no look-around and no back-references, so none can blow
+ * up, and every engine accepts the same ones. The home of re2js.
+ */
+import { RE2JS, RE2JSException } from 're2js'
+
+export interface Pattern {
+  /** Whether the whole text matches, not a part of it. */
+  matches(text: string): boolean
+}
+
+/** The pattern, or what is wrong with it in a sentence. */
+export function compilePattern(source: string): Pattern | { readonly problem: string } {
+  try {
+    const compiled = RE2JS.compile(source)
+    return { matches: (text) => compiled.testExact(text) }
+  } catch (error) {
+    if (!(error instanceof RE2JSException)) throw error
+    return { problem: `Not an RE2 pattern (${error.message}).` }
+  }
+}
+
+export function isPattern(outcome: Pattern | { readonly problem: string }): outcome is Pattern {
+  return 'matches' in outcome
+}

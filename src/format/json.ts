@@ -19,7 +19,7 @@ export function isJson(bytes: Uint8Array): boolean {
   return !isFault(slice) && slice.end - slice.start === bytes.length
 }
 
-/** The same, and every decoder takes it: what the native surfaces splice (`rest-contract` §7.1). */
+/** The same, and every decoder takes it: what the native surfaces splice. */
 export function isPortableJson(bytes: Uint8Array): boolean {
   if (!mayBeJson(bytes)) return false
   const slice = checkJson(bytes, jsonLimits)

@@ -59,7 +59,8 @@ function assignRange(
  * Balanced and sticky: a member keeps what it had, what is free goes to who has least, and then one
  * partition after another moves from a fuller to an emptier reader of its topic until none would gain
  * by it. Each such move brings two loads closer together, so it ends, and with equal subscriptions
- * no two members differ by more than one.
+ * no two members differ by more than one. The widest gap closes first: otherwise a member of middling
+ * load would give one away and then get another.
  */
 function assignUniform(
   topics: readonly AssignableTopic[],
@@ -73,9 +74,11 @@ function assignUniform(
   // Topics with the fewest readers go first: their partitions have the least choice.
   const byChoice = [...plans].sort((a, b) => a.readers.length - b.readers.length)
   for (const plan of byChoice) fillLowest(plan, assignment, load)
-  for (let moved = true; moved;) {
-    moved = false
-    for (const plan of plans) if (level(plan, assignment, load)) moved = true
+  for (;;) {
+    let widest = 0
+    for (const plan of plans) widest = Math.max(widest, gapOf(plan, assignment, load).width)
+    if (widest < 2) break
+    for (const plan of plans) level(plan, widest, assignment, load)
   }
   return assignment
 }
@@ -126,28 +129,48 @@ function fillLowest(plan: TopicPlan, assignment: Assignment, load: Map<string, n
   }
 }
 
-/** Moves partitions of this topic from its fullest to its emptiest readers; whether any moved. */
-function level(plan: TopicPlan, assignment: Assignment, load: Map<string, number>): boolean {
-  let moved = false
+/** Moves partitions of this topic while its fullest and emptiest readers are this far apart. */
+function level(
+  plan: TopicPlan,
+  width: number,
+  assignment: Assignment,
+  load: Map<string, number>,
+): void {
   for (;;) {
-    let fullest: string | undefined
-    let emptiest: string | undefined
-    for (const reader of plan.readers) {
-      const size = load.get(reader)!
-      if (emptiest === undefined || size < load.get(emptiest)!) emptiest = reader
-      const held = assignment.get(reader)!.get(plan.topicId)
-      if (held === undefined) continue
-      if (fullest === undefined || size > load.get(fullest)!) fullest = reader
-    }
-    if (fullest === undefined || emptiest === undefined) return moved
-    if (load.get(fullest)! - load.get(emptiest)! < 2) return moved
-    const partition = Math.max(...assignment.get(fullest)!.get(plan.topicId)!)
-    takeBack(assignment.get(fullest)!, plan.topicId, partition)
-    give(assignment.get(emptiest)!, plan.topicId, partition)
-    load.set(fullest, load.get(fullest)! - 1)
-    load.set(emptiest, load.get(emptiest)! + 1)
-    moved = true
+    const gap = gapOf(plan, assignment, load)
+    if (gap.width < width) return
+    const partition = Math.max(...assignment.get(gap.fullest)!.get(plan.topicId)!)
+    takeBack(assignment.get(gap.fullest)!, plan.topicId, partition)
+    give(assignment.get(gap.emptiest)!, plan.topicId, partition)
+    load.set(gap.fullest, load.get(gap.fullest)! - 1)
+    load.set(gap.emptiest, load.get(gap.emptiest)! + 1)
   }
+}
+
+interface Gap {
+  readonly fullest: string
+  readonly emptiest: string
+  readonly width: number
+}
+
+/** The fullest owner of a partition of this topic against its emptiest reader. */
+function gapOf(plan: TopicPlan, assignment: Assignment, load: ReadonlyMap<string, number>): Gap {
+  let fullest = ''
+  let emptiest = ''
+  let most = -1
+  let least = Infinity
+  for (const reader of plan.readers) {
+    const size = load.get(reader)!
+    if (size < least) {
+      least = size
+      emptiest = reader
+    }
+    if (size > most && assignment.get(reader)!.has(plan.topicId)) {
+      most = size
+      fullest = reader
+    }
+  }
+  return { fullest, emptiest, width: most < 0 ? 0 : most - least }
 }
 
 function emptyShares(members: readonly AssignableMember[]): Assignment {

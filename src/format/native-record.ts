@@ -3,6 +3,9 @@
  *
  *   {"topic","partition","offset","timestamp","key","keyFormat"?,"value","format"?,"headers"?}
  *
+ * Frames on the socket say topic, partition and offset once for a run of records, so there the first
+ * three are left out (place = undefined).
+ *
  * The stored bytes of a value are spliced in only where every decoder takes them; else it is a string
  * with "format":"text", or base64 with "format":"binary". Posted in the envelope, the object stores
  * the same bytes again.
@@ -23,7 +26,7 @@ export interface NativeRecordOptions {
 const lineFeed = 0x0a
 const carriageReturn = 0x0d
 
-/** Writes the record object. With `place` it names topic and partition; frames hoist them instead. */
+/** Writes the record object. With `place` it names topic, partition and offset; frames hoist all three. */
 export function writeNativeRecord(
   sink: ByteSink,
   record: StoredRecord,
@@ -32,8 +35,9 @@ export function writeNativeRecord(
   options: NativeRecordOptions = {},
 ): void {
   // Topic names need no escape: they are letters, digits and `._-`.
-  sink.text(place === undefined ? '{"offset":' : placed(place))
-  sink.text(`${record.offset},"timestamp":${record.timestamp},"key":`)
+  if (place === undefined) sink.text('{"timestamp":')
+  else sink.text(`${placed(place)}${record.offset},"timestamp":`)
+  sink.text(`${record.timestamp},"key":`)
   writeKey(sink, record.key)
   sink.text(',"value":')
   writeValue(sink, record, format, options)

@@ -170,9 +170,8 @@ export async function resolveUntil(
 export function toPosition(places: Iterable<PartitionPlace>): Position {
   const byEpoch = new Map<string, Map<number, Offset>>()
   for (const { tp, epoch, offset } of places) {
-    let offsets = byEpoch.get(epoch)
-    if (offsets === undefined) byEpoch.set(epoch, (offsets = new Map()))
-    offsets.set(tp.partition, offset)
+    const offsets = byEpoch.get(epoch) ?? new Map<number, Offset>()
+    byEpoch.set(epoch, offsets.set(tp.partition, offset))
   }
   return [...byEpoch].map(([epoch, offsets]) => ({ epoch, offsets }))
 }
@@ -235,7 +234,9 @@ async function matchPosition(
       )
     }
   }
-  const byEpoch = new Map(position.map((part) => [part.epoch, part.offsets]))
+  const byEpoch = new Map<string, ReadonlyMap<number, Offset>>(
+    position.map(({ epoch, offsets }) => [epoch, offsets]),
+  )
   return {
     offsetOf: ({ tp, epoch }) => byEpoch.get(epoch)?.get(tp.partition),
     recreated: new Set(parts.size > 0 ? unnamed.map(({ topic }) => topic) : []),

@@ -90,3 +90,65 @@ export const pollAnswerMs = 120_000
 export const releaseGraceMs = 3_000
 /** Coordinator calls made on behalf of a session, ms. */
 export const groupCallTimeoutMs = 10_000
+
+// The embedded engine.
+/** A frame is sealed at this size, so that nobody blocks the others for long, bytes. */
+export const journalFrameBytes = 4 * MiB
+/** All batches and commits of one `transact`: they stand in one frame, bytes. */
+export const transactBytesMax = 16 * MiB
+/** Journal files of one data folder. */
+export const journalFilesMax = 16
+/** Recent batches kept in memory for readers at the end of their partitions, whole process, bytes. */
+export const hotTailBytesMax = 64 * MiB
+/** Bytes admitted and not yet in a segment: above it appends answer OVERLOADED. */
+export const inFlightBytesHigh = 64 * MiB
+/** Sockets are read again below it, bytes. */
+export const inFlightBytesLow = 32 * MiB
+/** Appends stop while the disk has less free space than this, bytes. */
+export const freeDiskBytesMin = 256 * MiB
+/** Segment files kept open while nothing is being written to them. */
+export const openSegmentsMax = 512
+
+// Metrics.
+/** Topics with a label of their own; a time series database pays for each one. */
+export const metricTopicsMax = 500
+
+// Push.
+/** WebSockets of one node: each takes some 16 KB here and a file descriptor. */
+export const pushConnectionsMax = 20_000
+/** Told in `welcome`. */
+export const subscriptionsPerConnectionMax = 128
+/** Topics that one subscription names. */
+export const topicsPerSubscriptionMax = 1_000
+/** One message from a client, bytes; buffered whole, so it is small. */
+export const inboundFrameBytesMax = 1 * MiB
+/** Records frames stay below this unless one record alone is larger: a huge one stalls a page. */
+export const recordsFrameBytesMax = 64 * KiB
+/** Positions inside shared frames name at most this many partitions. */
+export const framePositionPartitionsMax = 32
+/** Recent chunks of one feed, bytes and ms: whoever is further behind reads the log. */
+export const ringBytesMax = 4 * MiB
+export const ringAgeMsMax = 5_000
+/** All rings together, bytes. */
+export const ringsBytesMax = 256 * MiB
+/** One read of the log for a subscriber that catches up, bytes; less for one whose socket is slow. */
+export const catchUpStepBytes = 256 * KiB
+export const catchUpSlowStepBytes = 64 * KiB
+/** Reads for catching up that run at one time, so that live records do not wait behind them. */
+export const catchUpStepsMax = 8
+/** What the tail of a partition reads at once, bytes. */
+export const tailStepBytes = 256 * KiB
+/** Sockets written in one turn of the event loop before other work gets its chance. */
+export const fanOutSlice = 256
+/** Commands of one connection that wait for those before them; above it the socket is not read. */
+export const commandsWaitingMax = 64
+/** Replies that a client has not taken, bytes; above it the socket is not read. */
+export const repliesWaitingBytesMax = 256 * KiB
+/** Messages that cannot be read before the connection is closed. */
+export const unreadableMessagesMax = 3
+/** Silence after which a heartbeat is due, ms; a peer that says nothing for twice as long is gone. */
+export const heartbeatMsDefault = 15_000
+/** A socket that takes not one byte for so long is closed, ms. */
+export const stalledSocketMs = 120_000
+/** Sockets are closed by the gateway within this time when it stops, ms. */
+export const pushCloseMs = 1_000

@@ -1,0 +1,153 @@
+/** The commands and their options. Each command's code is loaded when it is called. */
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { nearest } from '../kit/nearest.ts'
+import { GatewayError } from '../model/errors.ts'
+import type { ApiOptions } from './api.ts'
+import type { ConsumeOptions } from './consume.ts'
+import { Failure, exitFailed, exitUsage } from './failure.ts'
+import { leaveWhenNobodyReads } from './output.ts'
+import type { CreateOptions } from './topics.ts'
+import { version } from './version.ts'
+
+/** Runs what the arguments say and sets the exit code. `args` are without node and the script. */
+export async function run(args: readonly string[]): Promise<void> {
+  try {
+    const program = createProgram()
+    refuseUnknownCommand(program, args[0])
+    await program.parseAsync([...args], { from: 'user' })
+  } catch (error) {
+    process.exitCode = report(error)
+  }
+}
+
+/** Says on stderr what went wrong and gives the exit code. */
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitUsage
+  if (error instanceof Failure || error instanceof GatewayError) {
+    for (const line of error.message.split('\n')) process.stderr.write(`ebbgate: ${line}\n`)
+    return error instanceof Failure ? error.exitCode : exitFailed
+  }
+  // Not foreseen, so whoever repairs it needs to see where it came from.
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  process.stderr.write(`ebbgate: ${text}\n`)
+  return exitFailed
+}
+
+function createProgram(): Command {
+  const program = new Command('ebbgate')
+    .description('HTTP and WebSocket event gateway for partitioned logs')
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand(false)
+    .exitOverride()
+    .configureHelp({ sortSubcommands: false, showGlobalOptions: false })
+  addServe(program)
+  addTopics(program)
+  addProduce(program)
+  addConsume(program)
+  return program
+}
+
+function addServe(program: Command): void {
+  program
+    .command('serve', { isDefault: true })
+    .description('start a gateway; also what happens without a command')
+    .option('--host <address>', 'address to listen on (default 127.0.0.1)')
+    .option('--port <number>', 'port to listen on; 0 picks a free one (default 8082)')
+    .option('--data <folder>', 'data folder, made when it is missing (default ./data)')
+    .option('--engine <name>', 'what stores the events: embedded')
+    .option('--sessions <where>', 'where consumer sessions live: memory, or the URL of a Redis')
+    .option('--config <file>', 'YAML file with settings (docs/config.md)')
+    .option('--log-level <level>', 'silent, error, warn, info or debug; logs go to stderr')
+    .option('--anonymous', 'let everybody in who can reach the address')
+    .option('--public-url <url>', 'base URL that clients use when a proxy stands in between')
+    .addHelpText('after', '\nEvery option can be set as EBBGATE_<OPTION> or in the config file.')
+    .action(async (options: Record<string, unknown>) => {
+      const { serve } = await import('./serve.ts')
+      await serve(options)
+    })
+}
+
+function addTopics(program: Command): void {
+  const topics = program.command('topics').description('create, list, describe and delete topics')
+  withGateway(topics.command('create <name>'))
+    .description('create a topic and describe it')
+    .option('--partitions <number>', 'how many partitions (default 1)', wholeNumber)
+    .option('--config <name=value...>', 'topic settings, such as retention.ms=86400000')
+    .option('--if-not-exists', 'an existing topic of that name will do')
+    .action(async (name: string, options: CreateOptions) =>
+      (await import('./topics.ts')).createTopic(name, options),
+    )
+  withGateway(topics.command('list'))
+    .description('list topics by name')
+    .action(async (options: ApiOptions) => (await import('./topics.ts')).listTopics(options))
+  withGateway(topics.command('describe <name>'))
+    .description('show a topic and where its partitions begin and end')
+    .action(async (name: string, options: ApiOptions) =>
+      (await import('./topics.ts')).describeTopic(name, options),
+    )
+  withGateway(topics.command('delete <name...>'))
+    .description('delete topics with everything in them')
+    .action(async (names: string[], options: ApiOptions) =>
+      (await import('./topics.ts')).deleteTopics(names, options),
+    )
+}
+
+function addProduce(program: Command): void {
+  withGateway(program.command('produce <topic>'))
+    .description('write every line of standard input as an event')
+    .addHelpText(
+      'after',
+      '\nEnds with 0 when every line is acknowledged, which means: on disk.' +
+        "\nExample: printf 'first\\nsecond\\n' | ebbgate produce quickstart-events",
+    )
+    .action(async (topic: string, options: ApiOptions) =>
+      (await import('./produce.ts')).produce(topic, options),
+    )
+}
+
+function addConsume(program: Command): void {
+  withGateway(program.command('consume <topic>'))
+    .description('print the values of events, one a line, as they come')
+    .option('--from-beginning', 'begin with the oldest event instead of the next new one')
+    .option('--max <number>', 'end after this many events', wholeNumber)
+    .option(
+      '--group <name>',
+      'share the topic with the other consumers of this group, and go on where it left off; ' +
+        'a new group begins with the oldest event',
+    )
+    .addHelpText('after', '\nCtrl-C ends it. A record without a value is printed as null.')
+    .action(async (topic: string, options: ConsumeOptions) =>
+      (await import('./consume.ts')).consume(topic, options),
+    )
+}
+
+/** The options of every command that talks to a gateway. */
+function withGateway(command: Command): Command {
+  return command
+    .hook('preAction', leaveWhenNobodyReads)
+    .addOption(
+      new Option('--url <url>', 'where the gateway is')
+        .env('EBBGATE_URL')
+        .default('http://127.0.0.1:8082'),
+    )
+    .addOption(new Option('--key <key>', 'API key').env('EBBGATE_KEY'))
+}
+
+function wholeNumber(text: string): number {
+  if (!/^[1-9]\d{0,14}$/.test(text))
+    throw new InvalidArgumentError('It must be a whole number above 0.')
+  return Number(text)
+}
+
+/** Without this, a misspelt command would be taken for an argument of `serve`. */
+function refuseUnknownCommand(program: Command, word: string | undefined): void {
+  const known = program.commands.map((command) => command.name())
+  if (word === undefined || word.startsWith('-') || known.includes(word)) return
+  const meant = nearest(word, known)
+  throw new Failure(
+    `There is no command '${word}'. ` +
+      (meant === undefined ? `Commands are: ${known.join(', ')}.` : `Did you mean '${meant}'?`),
+    { exitCode: exitUsage },
+  )
+}

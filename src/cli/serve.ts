@@ -1,0 +1,113 @@
+/** `ebbgate serve`: a gateway in this process, until it is told to stop. */
+import { resolve } from 'node:path'
+import { readConfig } from '../app/config.ts'
+import type { Gateway } from '../app/gateway.ts'
+import { createGateway } from '../app/gateway.ts'
+import type { GatewayConfig } from '../app/settings.ts'
+import type { Logger } from '../kit/logger.ts'
+import { createLogger } from '../kit/logger.ts'
+import { Failure, commandName, exitFailStop, exitFailed } from './failure.ts'
+import { version } from './version.ts'
+
+/** Requests in flight end by `shutdown.graceMs`; this much later the process ends in any case, ms. */
+const closingMsMax = 1_500
+
+/** Resolves when the gateway has stopped. `options` are the flags as commander names them. */
+export async function serve(options: Readonly<Record<string, unknown>>): Promise<void> {
+  const { config: file, ...rest } = options
+  const flags = Object.fromEntries(
+    Object.entries(rest).map(([name, value]) => [dashed(name), value]),
+  )
+  const config = readConfig({
+    flags,
+    env: process.env,
+    ...(typeof file === 'string' ? { file } : {}),
+  })
+  const logger = createLogger(config.logLevel)
+  const stop = stopSignal(config, logger)
+  const gateway = createGateway(config, {
+    logger,
+    onFatal: (error) => {
+      logger.error({ err: error }, 'The disk failed; the gateway stops so that no answer is a lie.')
+      process.exit(exitFailStop)
+    },
+  })
+  try {
+    await gateway.open()
+  } catch (error) {
+    await gateway.close()
+    throw explained(error, config)
+  }
+  // Nobody may be reading: the gateway serves on.
+  process.stdout.on('error', () => undefined)
+  process.stdout.write(readyLines(gateway, config))
+  await stop
+  await gateway.close()
+}
+
+/** Resolves at the first SIGINT or SIGTERM. A second one ends the process at once. */
+function stopSignal(config: GatewayConfig, logger: Logger): Promise<void> {
+  const { promise, resolve: stop } = Promise.withResolvers<void>()
+  let stopping = false
+  const onSignal = (): void => {
+    if (stopping) process.exit(exitFailed)
+    stopping = true
+    logger.info({}, 'Stopping.')
+    // eslint-disable-next-line no-restricted-globals -- the last resort must not hang on anything of ours
+    setTimeout(() => {
+      logger.error({}, 'Stopping took too long; the log recovers what is open at the next start.')
+      process.exit(exitFailed)
+    }, config.shutdown.graceMs + closingMsMax).unref()
+    stop()
+  }
+  process.on('SIGINT', onSignal)
+  process.on('SIGTERM', onSignal)
+  return promise
+}
+
+function readyLines(gateway: Gateway, config: GatewayConfig): string {
+  const { url } = gateway
+  const ebbgate = commandName()
+  const elsewhere = config.port === 8082 && config.host === '127.0.0.1' ? '' : ` --url ${url}`
+  return `Ebbgate ${version} is ready at ${url}
+data: ${resolve(config.data)}
+engine: ${gateway.engine}
+durability: ${gateway.durability}
+
+Next, in another terminal:
+  ${ebbgate} topics create quickstart-events${elsewhere}
+  echo 'This is my first event' | ${ebbgate} produce quickstart-events${elsewhere}
+or with curl:
+  curl "${url}/v1/topics" -d '{"name":"quickstart-events"}'
+  curl "${url}/v1/topics/quickstart-events/records" -d 'This is my first event'
+`
+}
+
+/** What keeps a gateway from starting, in one line that says what to do. */
+function explained(error: unknown, { host, port }: GatewayConfig): unknown {
+  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined
+  switch (code) {
+    case 'EADDRINUSE':
+      return new Failure(
+        `Port ${port} on ${host} is taken. Choose another with --port or EBBGATE_PORT; 0 picks a free one.`,
+        { cause: error },
+      )
+    case 'EACCES':
+      return new Failure(
+        `Port ${port} on ${host} may not be used by this user. Choose another with --port or EBBGATE_PORT.`,
+        { cause: error },
+      )
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return new Failure(
+        `${host} is no address of this machine. Choose another with --host or EBBGATE_HOST.`,
+        { cause: error },
+      )
+    default:
+      return error
+  }
+}
+
+function dashed(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+}

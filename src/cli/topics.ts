@@ -1,0 +1,93 @@
+/** `ebbgate topics create | list | describe | delete`. */
+import type { components } from '../contract/native.ts'
+import type { ApiOptions } from './api.ts'
+import { Api } from './api.ts'
+import { Failure, exitUsage } from './failure.ts'
+import { print } from './output.ts'
+
+type Topic = components['schemas']['Topic']
+type TopicList = components['schemas']['TopicList']
+
+export interface CreateOptions extends ApiOptions {
+  readonly partitions?: number
+  readonly config?: readonly string[]
+  readonly ifNotExists?: boolean
+}
+
+export async function createTopic(name: string, options: CreateOptions): Promise<void> {
+  const body = {
+    name,
+    ...(options.partitions === undefined ? {} : { partitions: options.partitions }),
+    ...(options.config === undefined ? {} : { configs: parseConfigs(options.config) }),
+    ...(options.ifNotExists === true ? { ifNotExists: true } : {}),
+  }
+  const made = await new Api(options).call('POST', '/v1/topics', { body: JSON.stringify(body) })
+  await describe(made as Topic)
+}
+
+export async function listTopics(options: ApiOptions): Promise<void> {
+  const api = new Api(options)
+  let after: string | null = null
+  do {
+    const query: string = after === null ? '' : `&after=${encodeURIComponent(after)}`
+    const page = (await api.call('GET', `/v1/topics?limit=1000${query}`)) as TopicList
+    for (const { name, partitions } of page.topics) {
+      await print(`${name}  ${counted(partitions, 'partition')}\n`)
+    }
+    after = page.next
+  } while (after !== null)
+}
+
+export async function describeTopic(name: string, options: ApiOptions): Promise<void> {
+  await describe((await new Api(options).call('GET', topicPath(name))) as Topic)
+}
+
+export async function deleteTopics(names: readonly string[], options: ApiOptions): Promise<void> {
+  const api = new Api(options)
+  for (const name of names) {
+    await api.call('DELETE', topicPath(name))
+    await print(`Deleted topic ${name}.\n`)
+  }
+}
+
+export function topicPath(name: string): string {
+  return `/v1/topics/${encodeURIComponent(name)}`
+}
+
+/** One line for the topic, one for each partition. */
+async function describe(topic: Topic): Promise<void> {
+  const configs = Object.entries(topic.configs).map(([name, value]) => `${name}=${value ?? ''}`)
+  const facts = [
+    counted(topic.partitions.length, 'partition'),
+    `replication ${topic.replicationFactor}`,
+    `id ${topic.id}`,
+    ...(configs.length === 0 ? [] : [configs.join(',')]),
+  ]
+  await print(`${topic.name}  ${facts.join('  ')}\n`)
+  for (const { partition, leader, start, end } of topic.partitions) {
+    await print(
+      `  partition ${partition}  leader ${leader ?? 'none'}  start ${start}  end ${end}\n`,
+    )
+  }
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
+}
+
+function parseConfigs(pairs: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const equals = pair.indexOf('=')
+      if (equals < 1) {
+        throw new Failure(
+          `--config: '${pair}' is not <name>=<value>, such as retention.ms=86400000.`,
+          {
+            exitCode: exitUsage,
+          },
+        )
+      }
+      return [pair.slice(0, equals), pair.slice(equals + 1)]
+    }),
+  )
+}

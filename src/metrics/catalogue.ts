@@ -1,0 +1,199 @@
+/** Every metric once: name, kind, help, labels, buckets. docs/metrics.md shows the same table. */
+
+export interface MetricRow {
+  readonly kind: 'counter' | 'gauge' | 'histogram'
+  readonly help: string
+  readonly labels: readonly string[]
+  /** Upper bounds, ascending; histograms only. */
+  readonly buckets?: readonly number[]
+}
+
+/** From a fast disk to the longest long poll, seconds. */
+const requestSeconds = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
+]
+/** From an NVMe write to a disk in trouble, seconds. */
+const diskSeconds = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5,
+]
+/** Powers of four from 1 KiB to 16 MiB. */
+const frameBytes = [1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216]
+const counts = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000]
+
+export const catalogue = {
+  ebbgate_info: {
+    kind: 'gauge',
+    help: 'Always 1; the labels tell version, engine and Node.',
+    labels: ['version', 'engine', 'node'],
+  },
+  ebbgate_ready: {
+    kind: 'gauge',
+    help: '1 while the gateway takes requests, 0 while it recovers or stops.',
+    labels: [],
+  },
+
+  // The HTTP door.
+  ebbgate_http_requests_total: {
+    kind: 'counter',
+    help: 'Answered requests by surface, operation of its contract, and status class.',
+    labels: ['surface', 'operation', 'status'],
+  },
+  ebbgate_http_request_seconds: {
+    kind: 'histogram',
+    help: 'Time from the request to the end of its answer; long polls include their wait.',
+    labels: ['surface', 'operation'],
+    buckets: requestSeconds,
+  },
+
+  // Writing and reading.
+  ebbgate_produce_records_total: {
+    kind: 'counter',
+    help: 'Records acknowledged, which means durable.',
+    labels: ['topic'],
+  },
+  ebbgate_produce_bytes_total: {
+    kind: 'counter',
+    help: 'Bytes of the batches acknowledged.',
+    labels: ['topic'],
+  },
+  ebbgate_produce_failed_records_total: {
+    kind: 'counter',
+    help: 'Records refused or failed, by error code.',
+    labels: ['code'],
+  },
+  ebbgate_fetch_records_total: {
+    kind: 'counter',
+    help: 'Records given to readers over HTTP.',
+    labels: [],
+  },
+  ebbgate_fetch_bytes_total: {
+    kind: 'counter',
+    help: 'Bytes of keys, values and headers given to readers over HTTP.',
+    labels: [],
+  },
+  ebbgate_fetch_total: { kind: 'counter', help: 'Reads answered over HTTP.', labels: [] },
+  ebbgate_polls_waiting: {
+    kind: 'gauge',
+    help: 'Long polls that wait for a record now.',
+    labels: [],
+  },
+
+  // The embedded engine.
+  ebbgate_journal_write_seconds: {
+    kind: 'histogram',
+    help: 'Time of one journal write, until the disk has it.',
+    labels: [],
+    buckets: diskSeconds,
+  },
+  ebbgate_journal_frame_bytes: {
+    kind: 'histogram',
+    help: 'Size of journal frames: group commit at work.',
+    labels: [],
+    buckets: frameBytes,
+  },
+  ebbgate_checkpoint_seconds: {
+    kind: 'histogram',
+    help: 'Time of one checkpoint.',
+    labels: [],
+    buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
+  },
+  ebbgate_hot_tail_bytes: {
+    kind: 'gauge',
+    help: 'Recent batches kept in memory for readers.',
+    labels: [],
+  },
+  ebbgate_recovery_frames: {
+    kind: 'gauge',
+    help: 'Journal frames replayed at the last start.',
+    labels: [],
+  },
+  ebbgate_recovery_bytes: {
+    kind: 'gauge',
+    help: 'Journal bytes replayed at the last start.',
+    labels: [],
+  },
+  ebbgate_recovery_seconds: { kind: 'gauge', help: 'Time of the last recovery.', labels: [] },
+
+  // The push door.
+  ebbgate_push_connections: {
+    kind: 'gauge',
+    help: 'Open connections.',
+    labels: ['transport'],
+  },
+  ebbgate_push_subscriptions: { kind: 'gauge', help: 'Live subscriptions.', labels: [] },
+  ebbgate_push_feeds: { kind: 'gauge', help: 'Feeds that share their frames.', labels: [] },
+  ebbgate_push_ring_bytes: {
+    kind: 'gauge',
+    help: 'Frames kept ready in the rings of all feeds.',
+    labels: [],
+  },
+  ebbgate_push_flush_records: {
+    kind: 'histogram',
+    help: 'Records in one flush of a feed: natural batching at work.',
+    labels: [],
+    buckets: counts,
+  },
+  ebbgate_push_deliveries_total: {
+    kind: 'counter',
+    help: 'Records written to sockets, counted once for each subscriber.',
+    labels: ['transport'],
+  },
+  ebbgate_push_delivered_bytes_total: {
+    kind: 'counter',
+    help: 'Bytes written to sockets.',
+    labels: ['transport'],
+  },
+  ebbgate_push_gaps_total: {
+    kind: 'counter',
+    help: 'Gaps told to subscribers, by reason.',
+    labels: ['why'],
+  },
+  ebbgate_push_closes_total: {
+    kind: 'counter',
+    help: 'Closed connections by close code.',
+    labels: ['code'],
+  },
+
+  // Consumer sessions.
+  ebbgate_sessions: {
+    kind: 'gauge',
+    help: 'Consumer sessions whose lease this node holds.',
+    labels: [],
+  },
+  ebbgate_session_ends_total: {
+    kind: 'counter',
+    help: 'Sessions that ended, by reason.',
+    labels: ['why'],
+  },
+  ebbgate_lease_adoptions_total: {
+    kind: 'counter',
+    help: 'Sessions taken over from a node that let their lease lapse.',
+    labels: [],
+  },
+
+  // The process.
+  ebbgate_event_loop_lag_seconds: {
+    kind: 'gauge',
+    help: 'Delay of the event loop since the last scrape, by quantile.',
+    labels: ['quantile'],
+  },
+  process_cpu_seconds_total: {
+    kind: 'counter',
+    help: 'User and system CPU time.',
+    labels: [],
+  },
+  process_resident_memory_bytes: { kind: 'gauge', help: 'Resident memory.', labels: [] },
+  process_start_time_seconds: {
+    kind: 'gauge',
+    help: 'Start of the process, seconds since 1970.',
+    labels: [],
+  },
+  nodejs_heap_size_used_bytes: { kind: 'gauge', help: 'JavaScript heap in use.', labels: [] },
+  nodejs_external_memory_bytes: {
+    kind: 'gauge',
+    help: 'Memory of buffers outside the heap.',
+    labels: [],
+  },
+} as const satisfies Readonly<Record<string, MetricRow>>
+
+export type MetricName = keyof typeof catalogue

@@ -24,8 +24,10 @@ import { LastRecords } from './last-records.ts'
 import { fetchOrWait } from './partition-fetch.ts'
 import type { ReadRecord } from './read-record.ts'
 import { keyFilter, ownRecord, recordBytes } from './read-record.ts'
+import type { Run } from './run.ts'
+import { missingPart, readRun } from './run.ts'
 import type { PartitionPlace, ReadTopic, TopicScope } from './scope.ts'
-import { openScopes, resolveFrom, resolveUntil, toPosition } from './scope.ts'
+import { askBounds, openScopes, resolveFrom, resolveUntil, toPosition } from './scope.ts'
 
 export type { Gap } from './gap.ts'
 export type { ReadRecord } from './read-record.ts'
@@ -61,6 +63,23 @@ export interface ReadAnswer {
   readonly gaps: readonly Gap[]
   /** The records are borrowed: after this call nobody reads them. */
   release(): void
+}
+
+export interface StreamRequest {
+  readonly topics: readonly ReadTopic[]
+  readonly from: Place
+  /** Exclusive; resolved to offsets once, now. */
+  readonly until?: Place
+  readonly onGap: OnGap
+}
+
+export interface StreamStart {
+  readonly scopes: readonly TopicScope[]
+  /** The next offset of every partition, topics and partitions in order. */
+  readonly places: readonly PartitionPlace[]
+  /** The exclusive ends, in the same order. */
+  readonly untils: readonly PartitionPlace[] | undefined
+  readonly gaps: readonly Gap[]
 }
 
 export interface ReadMeter {
@@ -156,6 +175,36 @@ export class Reader {
     } finally {
       slice.release()
     }
+  }
+
+  /**
+   * Where a stream starts: what `read` resolves first, for callers that then go on by `run` and the
+   * tail. Throws as `read` does.
+   */
+  async begin(_principal: Principal, request: StreamRequest): Promise<StreamStart> {
+    const call = { timeoutMs: fetchTimeoutMs }
+    const scopes = await openScopes(this.#topics, request.topics, call)
+    const untils =
+      request.until === undefined
+        ? undefined
+        : await resolveUntil(this.#log, this.#topics, scopes, request.until, call)
+    const { from, onGap } = request
+    const start = await resolveFrom(this.#log, this.#topics, scopes, from, onGap, call)
+    return { scopes, ...start, untils }
+  }
+
+  /** The readable end of every partition of a topic, as it is now. */
+  async ends(scope: TopicScope): Promise<PartitionPlace[]> {
+    const [, ends] = await askBounds(this.#log, [scope], { timeoutMs: fetchTimeoutMs })
+    return ends
+  }
+
+  /**
+   * What one partition has from an offset on, for a stream that catches up: decoded, borrowed, at
+   * once. Throws UNKNOWN_TOPIC or EPOCH_MISMATCH when the topic is gone.
+   */
+  run(from: PartitionPlace, bytesMax: number): Promise<Run> {
+    return readRun(this.#log, from.tp, from.epoch, from.offset, bytesMax)
   }
 
   /** Rounds of fetches until the answer is full, or everything there is has been looked at. */
@@ -384,22 +433,9 @@ class Sweep {
 
   /** A part of the log that is not there is a gap; anything else ends the read. */
   #takeError(cursor: Cursor, slice: FetchSlice, error: GatewayError): void {
-    if (this.#onGap === 'fail') throw error
-    if (error.code === 'OFFSET_OUT_OF_RANGE') {
-      if (cursor.next < slice.logStart) {
-        this.#pass(cursor, cursor.next, slice.logStart, 'retention')
-        return
-      }
-      if (slice.readableEnd >= 0 && cursor.next > slice.readableEnd) {
-        this.#pass(cursor, cursor.next, slice.readableEnd, 'trimmed')
-        return
-      }
-    }
-    if (error.code === 'CORRUPT_BATCH' && slice.next > cursor.next) {
-      this.#pass(cursor, cursor.next, slice.next, 'corrupt')
-      return
-    }
-    throw error
+    const missing = missingPart(slice, cursor.next)
+    if (missing === undefined || this.#onGap === 'fail') throw error
+    this.#pass(cursor, cursor.next, missing.to, missing.why)
   }
 
   #pass(cursor: Cursor, from: Offset, to: Offset, why: Gap['why']): void {

@@ -8,16 +8,7 @@ import type { Log } from './log.ts'
 import type { Topics } from './topics.ts'
 import type { Transactions } from './transactions.ts'
 
-export interface CallOptions {
-  /** The call is decided or rejected within this time, ms. */
-  readonly timeoutMs: number
-  readonly signal?: AbortSignal
-}
-
-/** A registered interest. Closing twice does nothing; no callback comes after it. */
-export interface Watch {
-  close(): void
-}
+export type { CallOptions, Watch } from './call.ts'
 
 export interface EngineHealth {
   readonly state: 'recovering' | 'ok' | 'full' | 'corrupt' | 'fenced'

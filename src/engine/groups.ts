@@ -2,7 +2,7 @@
 import type { GatewayError } from '../model/errors.ts'
 import type { Offset } from '../model/offset.ts'
 import type { TopicPartition } from '../model/topic.ts'
-import type { CallOptions, Watch } from './engine.ts'
+import type { CallOptions, Watch } from './call.ts'
 
 /** The fence that every call of a member carries. */
 export interface Member {
@@ -89,7 +89,11 @@ export interface Groups {
   list(options: CallOptions): Promise<{ groupId: string; type: string; state: string }[]>
   /** Throws UNKNOWN_GROUP. */
   describe(groupId: string, options: CallOptions): Promise<GroupDescription>
-  deleteOffsets(groupId: string, tps: readonly TopicPartition[], options: CallOptions): Promise<void>
+  deleteOffsets(
+    groupId: string,
+    tps: readonly TopicPartition[],
+    options: CallOptions,
+  ): Promise<void>
   /** Throws GROUP_NOT_EMPTY, UNKNOWN_GROUP. */
   delete(groupId: string, options: CallOptions): Promise<void>
 }

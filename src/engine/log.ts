@@ -2,7 +2,7 @@
 import type { GatewayError } from '../model/errors.ts'
 import type { Offset } from '../model/offset.ts'
 import type { TopicPartition } from '../model/topic.ts'
-import type { CallOptions, Watch } from './engine.ts'
+import type { CallOptions, Watch } from './call.ts'
 
 /** One whole RecordBatch v2: base offset 0, producer fields -1. The engine may patch bytes 0-15. */
 export interface AppendEntry {
@@ -49,7 +49,8 @@ export interface FetchSlice {
   release(): void
 }
 
-export type OffsetWord = 'earliest' | 'latest' | 'durable' | 'max_timestamp' | { readonly time: number }
+export type OffsetWord =
+  'earliest' | 'latest' | 'durable' | 'max_timestamp' | { readonly time: number }
 
 export interface OffsetQuery {
   readonly tp: TopicPartition

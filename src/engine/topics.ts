@@ -1,6 +1,6 @@
 /** The topics role: topics, their configuration, facts about the cluster. */
 import type { GatewayError } from '../model/errors.ts'
-import type { CallOptions, Watch } from './engine.ts'
+import type { CallOptions, Watch } from './call.ts'
 
 export interface DryRun {
   readonly validateOnly?: boolean
@@ -38,7 +38,8 @@ export interface TopicDescription {
   readonly partitions: readonly PartitionDescription[]
 }
 
-export type ConfigOwner = { readonly type: 'topic'; readonly name: string } | { readonly type: 'engine' }
+export type ConfigOwner =
+  { readonly type: 'topic'; readonly name: string } | { readonly type: 'engine' }
 
 export interface ConfigEntry {
   readonly name: string

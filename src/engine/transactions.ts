@@ -1,5 +1,5 @@
 /** The transactions role: many partitions and offset commits as one. */
-import type { CallOptions } from './engine.ts'
+import type { CallOptions } from './call.ts'
 import type { CommittedOffset, GroupRef } from './groups.ts'
 import type { AppendEntry, AppendResult } from './log.ts'
 

@@ -1,0 +1,198 @@
+/**
+ * Committed offsets: a state machine over OFFSETS entries.
+ *
+ * They are kept by topic id, so a topic that was deleted and made again starts without any. An entry
+ * is a type number and its fields (texts as length and UTF-8, numbers as varints):
+ *
+ *   1 commit   group · log time · count × { topic id · partition · offset · leader epoch or -1 · metadata }
+ *   2 forget   group · count × { topic id · partition }
+ *   3 dissolve group                                      all offsets of the group
+ *
+ * Everything here is checked by the coordinator before it is encoded.
+ */
+import type { Offset } from '../../../model/offset.ts'
+import type { StateEntry, StateMachine } from '../journal/state-machine.ts'
+import { entryKinds } from '../journal/state-machine.ts'
+import { FieldReader, FieldWriter } from './fields.ts'
+
+export interface OffsetPlace {
+  readonly topicId: string
+  readonly partition: number
+}
+
+export interface OffsetRecord extends OffsetPlace {
+  /** The next offset to read. */
+  readonly offset: Offset
+  readonly leaderEpoch: number | undefined
+  readonly metadata: string
+}
+
+interface Kept {
+  readonly offset: Offset
+  readonly leaderEpoch: number | undefined
+  readonly metadata: string
+  /** Log time of the commit, ms: what expiry counts from. */
+  readonly committedMs: number
+}
+
+const entryTypes = { COMMIT: 1, FORGET: 2, DISSOLVE: 3 } as const
+const snapshotVersion = 1
+
+export class CommittedOffsets implements StateMachine {
+  readonly kind = entryKinds.OFFSETS
+  /** Group -> topic id -> partition. No map in it is empty. */
+  readonly #groups = new Map<string, Map<string, Map<number, Kept>>>()
+
+  has(group: string): boolean {
+    return this.#groups.has(group)
+  }
+
+  groups(): Iterable<string> {
+    return this.#groups.keys()
+  }
+
+  get groupCount(): number {
+    return this.#groups.size
+  }
+
+  find(group: string, { topicId, partition }: OffsetPlace): OffsetRecord | undefined {
+    const kept = this.#groups.get(group)?.get(topicId)?.get(partition)
+    return kept === undefined ? undefined : { topicId, partition, ...kept }
+  }
+
+  *all(group: string): Iterable<OffsetRecord> {
+    for (const [topicId, partitions] of this.#groups.get(group) ?? []) {
+      for (const [partition, kept] of partitions) yield { topicId, partition, ...kept }
+    }
+  }
+
+  /** Stores the offsets and returns the entry that says so; both in one turn. */
+  commit(group: string, logTimeMs: number, offsets: readonly OffsetRecord[]): StateEntry {
+    const fields = new FieldWriter().number(entryTypes.COMMIT).text(group)
+    fields.number(Math.trunc(logTimeMs)).number(offsets.length)
+    for (const { topicId, partition, offset, leaderEpoch, metadata } of offsets) {
+      fields.text(topicId).number(partition).number(offset)
+      fields.number(leaderEpoch ?? -1).text(metadata)
+    }
+    return this.#applied(fields)
+  }
+
+  forget(group: string, places: readonly OffsetPlace[]): StateEntry {
+    const fields = new FieldWriter().number(entryTypes.FORGET).text(group).number(places.length)
+    for (const { topicId, partition } of places) fields.text(topicId).number(partition)
+    return this.#applied(fields)
+  }
+
+  dissolve(group: string): StateEntry {
+    return this.#applied(new FieldWriter().number(entryTypes.DISSOLVE).text(group))
+  }
+
+  /** Part of applying the deletion of a topic, so it needs no entry of its own. */
+  dropTopic(topicId: string): void {
+    for (const [group, topics] of this.#groups) {
+      topics.delete(topicId)
+      if (topics.size === 0) this.#groups.delete(group)
+    }
+  }
+
+  apply(payload: Uint8Array): void {
+    const fields = new FieldReader(payload)
+    const type = fields.number()
+    const group = fields.text()
+    switch (type) {
+      case entryTypes.COMMIT:
+        this.#applyCommit(group, fields)
+        break
+      case entryTypes.FORGET:
+        for (let left = fields.number(); left > 0; left--) {
+          this.#drop(group, fields.text(), fields.number())
+        }
+        break
+      case entryTypes.DISSOLVE:
+        this.#groups.delete(group)
+        break
+      default:
+        throw new RangeError(`Entry type ${type} of committed offsets is unknown.`)
+    }
+    if (!fields.done) throw new RangeError('Bytes stand behind an entry of committed offsets.')
+  }
+
+  snapshot(): Uint8Array {
+    const fields = new FieldWriter().number(snapshotVersion).number(this.#groups.size)
+    for (const [group, topics] of this.#groups) {
+      fields.text(group).number(topics.size)
+      for (const [topicId, partitions] of topics) {
+        fields.text(topicId).number(partitions.size)
+        for (const [partition, { offset, leaderEpoch, metadata, committedMs }] of partitions) {
+          fields
+            .number(partition)
+            .number(offset)
+            .number(leaderEpoch ?? -1)
+          fields.text(metadata).number(committedMs)
+        }
+      }
+    }
+    return fields.finish()
+  }
+
+  restore(section: Uint8Array): void {
+    const fields = new FieldReader(section)
+    const version = fields.number()
+    if (version !== snapshotVersion) {
+      throw new RangeError(`Version ${version} of the committed offsets is unknown.`)
+    }
+    for (let groups = fields.number(); groups > 0; groups--) {
+      const group = fields.text()
+      for (let topics = fields.number(); topics > 0; topics--) {
+        const topicId = fields.text()
+        for (let partitions = fields.number(); partitions > 0; partitions--) {
+          const partition = fields.number()
+          const offset = fields.number()
+          const leaderEpoch = epochOf(fields.number())
+          const metadata = fields.text()
+          const committedMs = fields.number()
+          this.#put(group, topicId, partition, { offset, leaderEpoch, metadata, committedMs })
+        }
+      }
+    }
+  }
+
+  /** The live verbs go the way of the replay, so both leave the same state. */
+  #applied(fields: FieldWriter): StateEntry {
+    const payload = fields.finish()
+    this.apply(payload)
+    return { kind: this.kind, payload }
+  }
+
+  #applyCommit(group: string, fields: FieldReader): void {
+    const committedMs = fields.number()
+    for (let left = fields.number(); left > 0; left--) {
+      const topicId = fields.text()
+      const partition = fields.number()
+      const offset = fields.number()
+      const leaderEpoch = epochOf(fields.number())
+      const metadata = fields.text()
+      this.#put(group, topicId, partition, { offset, leaderEpoch, metadata, committedMs })
+    }
+  }
+
+  #put(group: string, topicId: string, partition: number, kept: Kept): void {
+    let topics = this.#groups.get(group)
+    if (topics === undefined) this.#groups.set(group, (topics = new Map()))
+    let partitions = topics.get(topicId)
+    if (partitions === undefined) topics.set(topicId, (partitions = new Map()))
+    partitions.set(partition, kept)
+  }
+
+  #drop(group: string, topicId: string, partition: number): void {
+    const topics = this.#groups.get(group)
+    const partitions = topics?.get(topicId)
+    partitions?.delete(partition)
+    if (partitions?.size === 0) topics?.delete(topicId)
+    if (topics?.size === 0) this.#groups.delete(group)
+  }
+}
+
+function epochOf(number: number): number | undefined {
+  return number < 0 ? undefined : number
+}

@@ -74,7 +74,22 @@ function check(tree: Tree, originOf: (key: string) => string): GatewayConfig {
       `${originOf('engine')}: the engine 'kafka' is not in this version; use 'embedded'.`,
     )
   }
+  refuseOpenDoor(tree, originOf)
   return freeze(tree)
+}
+
+/** This version knows no credentials, so being reached from elsewhere must be meant. */
+function refuseOpenDoor(config: GatewayConfig, originOf: (key: string) => string): void {
+  if (config.anonymous || isLoopback(config.host)) return
+  throw new GatewayError(
+    'INVALID_CONFIG',
+    `${originOf('host')}: listening on ${config.host} lets everybody in who can reach it. ` +
+      'If that is meant, say so with --anonymous or EBBGATE_ANONYMOUS=1.',
+  )
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }
 
 function explain(error: ErrorObject, tree: Tree, originOf: (key: string) => string): string {

@@ -153,3 +153,13 @@ test('a program gives the settings it cares about and gets the whole, frozen', (
   }, TypeError)
   assert.throws(() => completeConfig({ prot: 1 } as never), /Did you mean 'port'/)
 })
+
+test('being reached from other machines must be meant, since nobody has to show a credential', () => {
+  for (const host of ['127.0.0.1', '127.9.9.9', 'localhost', '::1']) {
+    assert.equal(readConfig({ flags: { host } }).host, host)
+  }
+  for (const host of ['0.0.0.0', '::', '192.0.2.1', 'gateway.example']) {
+    assert.match(refusal({ flags: { host } }), /^--host: listening on .* EBBGATE_ANONYMOUS=1\.$/)
+    assert.equal(readConfig({ flags: { host, anonymous: true } }).host, host)
+  }
+})

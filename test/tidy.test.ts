@@ -1,0 +1,191 @@
+/** Code about code: the law of imports, and documents that tell the truth. */
+import assert from 'node:assert/strict'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import test from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { settings } from '../src/app/settings.ts'
+import * as face from '../src/index.ts'
+import { catalogue } from '../src/metrics/catalogue.ts'
+import type { MetricRow } from '../src/metrics/catalogue.ts'
+import { errorCodes } from '../src/model/errors.ts'
+import { tableRows } from './support/doc-table.ts'
+import { readSources, violations } from './support/import-law.ts'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const read = (path: string): string => readFileSync(join(root, path), 'utf8')
+const plant = (path: string, text: string): string[] =>
+  violations(new Map([...readSources(new URL('../src/', import.meta.url)), [path, text]]))
+
+test('rooms import downward only, packages stay at home, nothing goes in circles', () => {
+  assert.deepEqual(violations(readSources(new URL('../src/', import.meta.url))), [])
+})
+
+test('each rule of the law catches a planted violation', () => {
+  const planted: readonly (readonly [path: string, text: string, rule: RegExp])[] = [
+    ['kit/x.ts', `import '../model/topic.ts'`, /imports go down only/],
+    ['format/x.ts', `import type { A } from '../access/origin.ts'`, /imports go down only/],
+    ['http/x.ts', `import '../push/y.ts'`, /imports go down only/],
+    ['http/native/x.ts', `import type { A } from '../v2/y.ts'`, /strangers/],
+    ['engine/x.ts', `import '../engine/embedded/y.ts'`, /a port does not know its adapters/],
+    ['consume/x.ts', `import '../engine/embedded/y.ts'`, /only app names adapters/],
+    ['http/x.ts', `import '../consume/redis-session-store.ts'`, /only app names adapters/],
+    ['produce/x.ts', `import '../metrics/metrics.ts'`, /only app names adapters/],
+    ['http/x.ts', `import type { Engine } from '../engine/engine.ts'`, /doors talk to services/],
+    ['client/x.ts', `import type { A } from '../model/errors.ts'`, /types of contract alone/],
+    ['http/x.ts', `import '../client/index.ts'`, /the server does not use it/],
+    ['app/x.ts', `import '../main.ts'`, /for the outside/],
+    ['model/x.ts', `import 'fastify'`, /whose home is/],
+    ['model/x.ts', `import '@node-rs/crc32'`, /whose home is/],
+    ['app/x.ts', `await import('left-pad')`, /has no home yet/],
+    ['kit/clock.ts', `import type { A } from './lifecycle.ts'\nexport const a = 1`, /^$/],
+  ]
+  for (const [path, text, rule] of planted) {
+    const found = plant(path, text)
+    if (rule.source === '^$') assert.deepEqual(found, [], path)
+    else
+      assert.ok(
+        found.some((line) => rule.test(line)),
+        `${path}: ${text}\n${found.join('\n')}`,
+      )
+  }
+})
+
+test('circles among files and among folders are caught, type imports included', () => {
+  const files = new Map([
+    ['kit/a.ts', `import type { B } from './b.ts'`],
+    ['kit/b.ts', `import { c } from './c.ts'`],
+    ['kit/c.ts', `export type { A } from './a.ts'`],
+  ])
+  assert.deepEqual(violations(files), [
+    'Files import each other in a circle: kit/a.ts -> kit/b.ts -> kit/c.ts -> kit/a.ts.',
+  ])
+  const folders = new Map([
+    ['http/server.ts', `import './native/topics.ts'`],
+    ['http/native/topics.ts', `import '../problem.ts'`],
+  ])
+  assert.deepEqual(violations(folders), [
+    'Folders import each other in a circle: http -> http/native -> http.',
+  ])
+})
+
+test('a room without a floor is asked for one', () => {
+  assert.throws(() => plant('cellar/x.ts', `import '../kit/clock.ts'`), /cellar has no floor/)
+})
+
+test('docs/config.md shows every setting with its flag, variable and default', () => {
+  const rows = tableRows(read('docs/config.md')).map(([key, flag, env, fallback]) => [
+    key,
+    flag,
+    env,
+    fallback,
+  ])
+  const expected = settings.map(({ key, flag, env, default: fallback }) => [
+    key,
+    flag === undefined ? '' : `--${flag}`,
+    env ?? '',
+    fallback === undefined
+      ? ''
+      : typeof fallback === 'string'
+        ? fallback
+        : JSON.stringify(fallback),
+  ])
+  assert.deepEqual(rows, expected)
+})
+
+test('docs/metrics.md shows every metric with its kind, labels and help', () => {
+  const rows = tableRows(read('docs/metrics.md')).map(([name, kind, labels, help]) => [
+    name,
+    kind,
+    labels?.replaceAll('`', ''),
+    help,
+  ])
+  const expected = Object.entries<MetricRow>(catalogue).map(([name, { kind, labels, help }]) => [
+    name,
+    kind,
+    labels.join(', '),
+    help,
+  ])
+  assert.deepEqual(rows, expected)
+})
+
+test('metrics carry our prefix, base units and a help that is a sentence', () => {
+  for (const [name, { kind, help, buckets }] of Object.entries<MetricRow>(catalogue)) {
+    assert.match(name, /^(ebbgate|process|nodejs)_[a-z0-9_]+$/)
+    assert.equal(name.endsWith('_total'), kind === 'counter', name)
+    assert.equal(buckets !== undefined, kind === 'histogram', name)
+    assert.deepEqual(
+      [...(buckets ?? [])].sort((a, b) => a - b),
+      buckets ?? [],
+      name,
+    )
+    assert.match(help, /^[A-Z0-9].*\.$/, name)
+  }
+})
+
+test('docs/errors.md shows every error code, whether it can be retried and what was applied', () => {
+  const documented = tableRows(read('docs/errors.md')).filter(([code = '']) => code in errorCodes)
+  const rows = documented.map(([code, , retriable, applied]) => [code, retriable, applied]).sort()
+  const expected = Object.entries(errorCodes)
+    .map(([code, { retriable, applied }]) => [code, retriable ? 'yes' : 'no', applied])
+    .sort()
+  assert.deepEqual(rows, expected)
+})
+
+const documents = readdirSync(root, { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.md') && !/^(node_modules|dist|data|\.git)\//.test(path))
+  .filter((path) => !path.startsWith('test/fixtures/'))
+
+test('every document has one title and names functions instead of line numbers', () => {
+  assert.ok(documents.length > 5)
+  for (const path of documents) {
+    const prose = read(path).replace(/^(```|~~~)[\s\S]*?^\1/gm, '')
+    assert.equal(prose.match(/^# /gm)?.length, 1, `${path} needs exactly one # title`)
+    assert.doesNotMatch(prose, /\w\.(ts|js|yaml):\d+/, `${path} names a line; name the function`)
+  }
+})
+
+test('every link between documents leads to a file', () => {
+  for (const path of documents) {
+    for (const [, target = ''] of read(path).matchAll(/\]\((?!https?:|mailto:|#|\/)([^)#\s]+)/g)) {
+      assert.ok(existsSync(join(root, path, '..', target)), `${path} links to ${target}`)
+    }
+  }
+})
+
+test('every path that ARCHITECTURE.md names exists', () => {
+  const text = read('ARCHITECTURE.md')
+  const paths = [...text.matchAll(/`((?:src|test|docs|openapi|deploy|bin|\.ci)\/[\w./{},*-]*)`/g)]
+  assert.ok(paths.length > 0)
+  for (const [, path = ''] of paths) {
+    for (const each of braces(path)) {
+      const plain = each.includes('*') ? each.slice(0, each.indexOf('*')) : each
+      assert.ok(existsSync(join(root, plain)), `ARCHITECTURE.md names ${each}, which is not there`)
+    }
+  }
+})
+
+test('the public face changes on purpose', () => {
+  assert.deepEqual(Object.keys(face).sort(), [
+    'GatewayError',
+    'createGateway',
+    'errorCodes',
+    'silentLogger',
+  ])
+})
+
+test('files are named in kebab-case for the noun they hold', () => {
+  const sources = [...readSources(new URL('../src/', import.meta.url)).keys()]
+  for (const path of sources) {
+    assert.match(basename(path), /^[a-z0-9]+(-[a-z0-9]+)*\.ts$/, path)
+    assert.doesNotMatch(path, /manager|helper|util|impl\b/i, `${path}: say what it holds`)
+  }
+})
+
+/** `a/{b,c}.ts` as `a/b.ts` and `a/c.ts`. */
+function braces(path: string): string[] {
+  const match = /^(.*)\{([^}]*)\}(.*)$/.exec(path)
+  if (match === null) return [path]
+  const [, head = '', inner = '', tail = ''] = match
+  return inner.split(',').flatMap((one) => braces(`${head}${one.trim()}${tail}`))
+}

@@ -18,7 +18,6 @@ const diskSeconds = [
 ]
 /** Powers of four from 1 KiB to 16 MiB. */
 const frameBytes = [1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216]
-const counts = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000]
 
 export const catalogue = {
   ebbgate_info: {
@@ -35,13 +34,13 @@ export const catalogue = {
   // The HTTP door.
   ebbgate_http_requests_total: {
     kind: 'counter',
-    help: 'Answered requests by surface, operation of its contract, and status class.',
-    labels: ['surface', 'operation', 'status'],
+    help: 'Answered requests by surface, method, route of its contract, and status class.',
+    labels: ['surface', 'method', 'route', 'status'],
   },
   ebbgate_http_request_seconds: {
     kind: 'histogram',
     help: 'Time from the request to the end of its answer; long polls include their wait.',
-    labels: ['surface', 'operation'],
+    labels: ['surface', 'method', 'route'],
     buckets: requestSeconds,
   },
 
@@ -127,12 +126,6 @@ export const catalogue = {
     help: 'Frames kept ready in the rings of all feeds.',
     labels: [],
   },
-  ebbgate_push_flush_records: {
-    kind: 'histogram',
-    help: 'Records in one flush of a feed: natural batching at work.',
-    labels: [],
-    buckets: counts,
-  },
   ebbgate_push_deliveries_total: {
     kind: 'counter',
     help: 'Records written to sockets, counted once for each subscriber.',
@@ -152,6 +145,12 @@ export const catalogue = {
     kind: 'counter',
     help: 'Closed connections by close code.',
     labels: ['code'],
+  },
+
+  ebbgate_push_upgrade_rejections_total: {
+    kind: 'counter',
+    help: 'Upgrades refused before the 101, by reason.',
+    labels: ['why'],
   },
 
   // Consumer sessions.

@@ -21,6 +21,8 @@ const lagQuantiles = [50, 90, 99, 100] as const
 /** How often the loop's delay is sampled, ms. */
 const lagResolutionMs = 20
 const noLabels = {}
+/** The one transport of the push door so far. */
+const webSocket = { transport: 'websocket' }
 
 export class Metrics {
   readonly contentType: string
@@ -71,6 +73,51 @@ export class Metrics {
     waiting: (polls: number): void => this.set('ebbgate_polls_waiting', noLabels, polls),
   }
 
+  readonly http = {
+    answered: (
+      surface: string,
+      method: string,
+      route: string,
+      status: number,
+      durationMs: number,
+    ): void => {
+      const labels = { surface, method, route }
+      const statusClass = `${Math.floor(status / 100)}xx`
+      this.add('ebbgate_http_requests_total', { ...labels, status: statusClass })
+      this.observe('ebbgate_http_request_seconds', labels, durationMs / 1000)
+    },
+  }
+
+  readonly journal = {
+    journalWrite: (seconds: number, bytes: number): void => {
+      this.observe('ebbgate_journal_frame_bytes', noLabels, bytes)
+      this.observe('ebbgate_journal_write_seconds', noLabels, seconds)
+    },
+    checkpoint: (seconds: number): void =>
+      this.observe('ebbgate_checkpoint_seconds', noLabels, seconds),
+    recovered: (frames: number, bytes: number, seconds: number): void => {
+      this.set('ebbgate_recovery_frames', noLabels, frames)
+      this.set('ebbgate_recovery_bytes', noLabels, bytes)
+      this.set('ebbgate_recovery_seconds', noLabels, seconds)
+    },
+  }
+
+  readonly push = {
+    connections: (count: number): void => this.set('ebbgate_push_connections', webSocket, count),
+    subscriptions: (count: number): void => this.set('ebbgate_push_subscriptions', noLabels, count),
+    feeds: (count: number): void => this.set('ebbgate_push_feeds', noLabels, count),
+    ringBytes: (bytes: number): void => this.set('ebbgate_push_ring_bytes', noLabels, bytes),
+    delivered: (records: number, bytes: number): void => {
+      this.add('ebbgate_push_deliveries_total', webSocket, records)
+      this.add('ebbgate_push_delivered_bytes_total', webSocket, bytes)
+    },
+    gap: (why: string): void => this.add('ebbgate_push_gaps_total', { why }),
+    closed: (code: number): void => {
+      this.add('ebbgate_push_closes_total', { code: closeLabel(code) })
+    },
+    refused: (why: string): void => this.add('ebbgate_push_upgrade_rejections_total', { why }),
+  }
+
   add<Name extends NamesOf<'counter'>>(name: Name, labels: Labels<Name>, by = 1): void {
     ;(this.#metrics.get(name) as Counter).inc(labels, by)
   }
@@ -114,6 +161,12 @@ export class Metrics {
     const startedAt = this.#clock.wallMs() / 1000 - process.uptime()
     this.set('process_start_time_seconds', noLabels, Math.round(startedAt))
   }
+}
+
+/** Clients choose the code of a close that they begin, so only the registered ones get a series. */
+function closeLabel(code: number): string {
+  const known = (code >= 1000 && code <= 1015) || (code >= 4400 && code <= 4599)
+  return known ? String(code) : '(others)'
 }
 
 function create(name: string, row: MetricRow, registry: Registry): Counter | Gauge | Histogram {

@@ -1,0 +1,223 @@
+/** The commands against a running gateway, as a shell runs them: pipes, signals, exit codes. */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import type { CliOptions, CliResult } from '../support/cli.ts'
+import { CliProcess, runCli } from '../support/cli.ts'
+import type { GatewayProcess } from '../support/gateway-process.ts'
+import { startGateway } from '../support/gateway-process.ts'
+
+let data: string
+let gateway: GatewayProcess
+let topics = 0
+
+before(async () => {
+  data = await mkdtemp(join(tmpdir(), 'ebbgate-cli-'))
+  gateway = await startGateway({ data })
+})
+
+after(async () => {
+  await gateway.stop()
+  await rm(data, { recursive: true, force: true })
+})
+
+function run(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
+  return runCli(args, { ...options, env: { EBBGATE_URL: gateway.url, ...options.env } })
+}
+
+function start(args: readonly string[], options: CliOptions = {}): CliProcess {
+  return new CliProcess(args, { ...options, env: { EBBGATE_URL: gateway.url } })
+}
+
+async function newTopic(partitions = 1): Promise<string> {
+  topics += 1
+  const name = `t${topics}`
+  const { code, stderr } = await run(['topics', 'create', name, '--partitions', String(partitions)])
+  assert.equal(code, 0, stderr)
+  return name
+}
+
+const fromStart = (topic: string, max: number): string[] => [
+  'consume',
+  topic,
+  '--from-beginning',
+  '--max',
+  String(max),
+]
+
+test('a topic is created, listed, described and deleted', async () => {
+  const created = await run(['topics', 'create', 'orders', '--partitions', '2'])
+  assert.equal(created.code, 0, created.stderr)
+  assert.match(created.stdout.toString(), /^orders {2}2 partitions {2}replication 1 {2}id \S{22}/)
+
+  const described = await run(['topics', 'describe', 'orders'])
+  assert.equal(described.stdout.toString(), created.stdout.toString())
+  assert.deepEqual(described.stdout.toString().split('\n').slice(1), [
+    '  partition 0  leader 0  start 0  end 0',
+    '  partition 1  leader 0  start 0  end 0',
+    '',
+  ])
+
+  assert.match((await run(['topics', 'list'])).stdout.toString(), /^orders {2}2 partitions$/m)
+
+  const again = await run(['topics', 'create', 'orders'])
+  assert.equal(again.code, 1)
+  assert.match(again.stderr, /^ebbgate: .*orders.*\n$/)
+  assert.equal((await run(['topics', 'create', 'orders', '--if-not-exists'])).code, 0)
+
+  assert.equal((await run(['topics', 'delete', 'orders'])).code, 0)
+  assert.equal((await run(['topics', 'describe', 'orders'])).code, 1)
+})
+
+test('two lines go in by a pipe, and come out the same each time', async () => {
+  const topic = await newTopic()
+  const input = 'This is my first event\nThis is my second event\n'
+  const produced = await run(['produce', topic], { input })
+  assert.deepEqual([produced.code, produced.stderr], [0, ''])
+  for (let time = 0; time < 2; time += 1) {
+    const consumed = await run(fromStart(topic, 2))
+    assert.deepEqual([consumed.code, consumed.stdout.toString()], [0, input])
+  }
+})
+
+test('every byte of a line is kept: text, JSON, empty lines, bytes that are no text', async () => {
+  const topic = await newTopic()
+  const lines = [
+    '{"price":49300.00,"id":12345678901234567890}',
+    'Grüße 🙂',
+    '',
+    '"',
+    '\\',
+    '\t\u0000',
+  ]
+  const input = Buffer.concat([
+    Buffer.from(`${lines.join('\n')}\n`),
+    Buffer.from([0xff, 0x00, 0xfe, 0x0a]),
+    Buffer.from('without a line end'),
+  ])
+  assert.equal((await run(['produce', topic], { input })).code, 0)
+  const consumed = await run(fromStart(topic, lines.length + 2))
+  assert.deepEqual(consumed.stdout, Buffer.concat([input, Buffer.from('\n')]))
+})
+
+test('many lines keep their order', async () => {
+  const topic = await newTopic()
+  const input = Array.from({ length: 25_000 }, (_, i) => `line ${i}\n`).join('')
+  assert.equal((await run(['produce', topic], { input })).code, 0)
+  const consumed = await run(fromStart(topic, 25_000))
+  assert.equal(consumed.stdout.toString(), input)
+})
+
+test('a consumer prints what is there, then what comes, until Ctrl-C ends it with 0', async () => {
+  const topic = await newTopic()
+  await run(['produce', topic], { input: 'before\n' })
+  const consumer = start(['consume', topic, '--from-beginning'])
+  await consumer.printed(/^before\n$/)
+  await run(['produce', topic], { input: 'after\n' })
+  await consumer.printed(/^before\nafter\n$/)
+  consumer.child.kill('SIGINT')
+  assert.equal((await consumer.ended()).code, 0)
+})
+
+test('a reader that has seen enough ends a consumer quietly', async () => {
+  const topic = await newTopic()
+  await run(['produce', topic], { input: 'x\n'.repeat(5000) })
+  const consumer = start(['consume', topic, '--from-beginning'])
+  await consumer.printed(/x\n/)
+  consumer.child.stdout?.destroy()
+  await run(['produce', topic], { input: 'y\n'.repeat(5000) })
+  const { code, stderr } = await consumer.ended()
+  assert.deepEqual([code, stderr], [0, ''])
+})
+
+test('Ctrl-C on a producer sends what it has read and ends with 0', async () => {
+  const topic = await newTopic()
+  const producer = start(['produce', topic])
+  producer.child.stdin?.write('one\ntwo\nhalf a li')
+  const seen = await run(fromStart(topic, 2))
+  assert.equal(seen.stdout.toString(), 'one\ntwo\n')
+  producer.child.kill('SIGINT')
+  assert.equal((await producer.ended()).code, 0)
+  assert.match((await run(['topics', 'describe', topic])).stdout.toString(), /end 2\n$/)
+})
+
+test('on a terminal there is a prompt, and each line is an event', async () => {
+  const topic = await newTopic()
+  const command = fileURLToPath(new URL('../../bin/ebbgate.js', import.meta.url))
+  const terminal = spawn(
+    'script',
+    ['-qec', `'${process.execPath}' '${command}' produce ${topic}`, '/dev/null'],
+    { env: { ...process.env, EBBGATE_URL: gateway.url }, stdio: ['pipe', 'pipe', 'inherit'] },
+  )
+  let screen = ''
+  terminal.stdout.setEncoding('utf8').on('data', (text: string) => (screen += text))
+  terminal.stdin.write('typed by hand\n')
+  const seen = await run(fromStart(topic, 1))
+  assert.equal(seen.stdout.toString(), 'typed by hand\n')
+  // What a terminal sends for Ctrl-C.
+  terminal.stdin.write('\u0003')
+  const [code] = (await once(terminal, 'close')) as [number]
+  assert.equal(code, 0, screen)
+  assert.match(screen, /> /)
+})
+
+test('consumers of one group share the events, and the group goes on where it left off', async () => {
+  const topic = await newTopic(2)
+  const input = Array.from({ length: 200 }, (_, i) => `event ${i}\n`).join('')
+  await run(['produce', topic], { input })
+  const first = await run(['consume', topic, '--group', 'billing', '--max', '50'])
+  assert.equal(first.code, 0, first.stderr)
+  const rest = await run(['consume', topic, '--group', 'billing', '--max', '150'])
+  const lines = [...linesOf(first), ...linesOf(rest)].sort()
+  assert.deepEqual(lines, input.trimEnd().split('\n').sort())
+
+  const another = await run(['consume', topic, '--group', 'audit', '--max', '200'])
+  assert.equal(linesOf(another).length, 200)
+})
+
+test('two consumers that run at once get each event once', async () => {
+  const topic = await newTopic(2)
+  const pair = [0, 1].map(() => start(['consume', topic, '--group', 'pair']))
+  await run(['produce', topic], { input: 'x\n'.repeat(10) })
+  let sent = 10
+  const got = (): number[] => pair.map(({ stdout }) => stdout.split('\n').length - 1)
+  const deadline = performance.now() + 25_000
+  // Keyless lines stay in one partition for a request, so both get some only after several requests.
+  while (Math.min(...got()) === 0 && performance.now() < deadline) {
+    await run(['produce', topic], { input: 'x\n'.repeat(10) })
+    sent += 10
+  }
+  while (got().reduce((a, b) => a + b) < sent && performance.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  for (const consumer of pair) consumer.child.kill('SIGINT')
+  for (const consumer of pair) assert.equal((await consumer.ended()).code, 0)
+  assert.ok(Math.min(...got()) > 0, `shares: ${got().join(' and ')} of ${sent}`)
+  assert.equal(
+    got().reduce((a, b) => a + b),
+    sent,
+  )
+})
+
+test('a topic that is not there is named, with what would make it', async () => {
+  for (const args of [
+    ['produce', 'nowhere'],
+    ['consume', 'nowhere'],
+  ]) {
+    const { code, stdout, stderr } = await run(args, { input: 'x\n' })
+    assert.equal(code, 1)
+    assert.equal(stdout.length, 0)
+    assert.match(stderr, /^ebbgate: .*nowhere/)
+    assert.doesNotMatch(stderr, / {4}at /)
+  }
+  assert.match((await run(['produce', 'nowhere'], { input: 'x\n' })).stderr, /0 events were acknow/)
+})
+
+function linesOf({ stdout }: CliResult): string[] {
+  return stdout.toString().trimEnd().split('\n')
+}

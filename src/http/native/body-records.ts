@@ -97,6 +97,16 @@ function jsonItems(body: Buffer, shared: SharedFields, { batch }: ProduceSwitche
   }
   const values = sliceValues(body, jsonLimits, recordsPerRequestMax, from)
   if (isFault(values)) throw bodyFault(values)
+  return valueItems(body, values, shared, batch)
+}
+
+/** One item for each value; a single one that is broken is the whole body's mistake. */
+function valueItems(
+  body: Buffer,
+  values: readonly JsonSlice[],
+  shared: SharedFields,
+  batch: ProduceSwitches['batch'],
+): Items {
   const [value] = values
   if (value === undefined) throw nothingToStore()
   if (values.length > 1) {
@@ -138,19 +148,24 @@ function lineItems(
 
 /** curl's -d says that everything is a form. What looks like JSON and is JSON is taken as JSON. */
 function formItems(body: Buffer, shared: SharedFields, switches: ProduceSwitches): Items {
-  const first = firstByte(body, afterByteOrderMark(body))
+  const from = afterByteOrderMark(body)
+  const first = firstByte(body, from)
   if (first === arrayOpen || first === objectOpen || first === quote) {
-    const values = sliceValues(body, formLimits, recordsPerRequestMax, afterByteOrderMark(body))
-    const isJson = isFault(values)
-      ? values.fault === 'count'
-      : values.every(({ utf8At }) => utf8At < 0)
-    if (isJson) return jsonItems(body, shared, switches)
+    const limits = first === arrayOpen ? splitLimits : jsonLimits
+    const values = sliceValues(body, limits, recordsPerRequestMax, from)
+    if (isFault(values)) {
+      if (values.fault === 'count') throw bodyFault(values)
+    } else if (values.every(({ utf8At }) => utf8At < 0)) {
+      return first === arrayOpen
+        ? jsonItems(body, shared, switches)
+        : valueItems(body, values, shared, switches.batch)
+    }
   }
   return rawItems(body, withContentType(shared, 'text/plain'), switches)
 }
 
-/** One level more than a value may have: it may be the array that is split. */
-const formLimits = { ...jsonLimits, depthMax: jsonLimits.depthMax + 1 }
+/** One level more than a value may have: the array that is split is none of theirs. */
+const splitLimits = { ...jsonLimits, depthMax: jsonLimits.depthMax + 1 }
 
 function rawItems(body: Buffer, shared: SharedFields, switches: ProduceSwitches): Items {
   if (switches.lines !== true) return [rawRecord(body, shared)]

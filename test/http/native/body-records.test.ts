@@ -199,6 +199,8 @@ test('a body nested too deep does not hurt', () => {
   const value = '['.repeat(1000) + ']'.repeat(1000)
   assert.deepEqual(values(`[${value}]`, json), [value])
   assert.deepEqual(values(`[${value}]`, form), [value])
+  const object = '{"a":'.repeat(1001) + '1' + '}'.repeat(1001)
+  assert.deepEqual(contentTypes(object, form), ['text/plain'])
 })
 
 test('more records than a request may have are refused by number', () => {

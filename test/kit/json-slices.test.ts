@@ -127,7 +127,7 @@ test('every pair of bytes, and every three that begin a long sequence, are judge
 })
 
 test('bytes outside the range are never looked at', () => {
-  const bytes = Buffer.from('[{"a":12}]')
+  const bytes = Buffer.from('[{"a":12},"\\u0041é",1.5e3,true]')
   for (let start = 0; start <= bytes.length; start++) {
     for (let end = start; end <= bytes.length; end++) {
       const inside = bytes.subarray(start, end)

@@ -311,7 +311,8 @@ test('what the request says holds for envelope records that say nothing', () => 
     ['k', 3, 9, 1],
     [null, 0, 7, 1],
   ])
-  assert.deepEqual(keys('{"records":[{"value":{"id":5}}]}', envelope, { keyFrom: '/id' }), ['5'])
+  const keyed = '{"records":[{"value":{"id":5}},{"key":null,"value":{"id":5}}]}'
+  assert.deepEqual(keys(keyed, envelope, { keyFrom: '/id' }), ['5', null])
 })
 
 test('a wrong record of the envelope fails alone and says why', () => {

@@ -9,6 +9,10 @@ import * as face from '../src/index.ts'
 import { catalogue } from '../src/metrics/catalogue.ts'
 import type { MetricRow } from '../src/metrics/catalogue.ts'
 import { errorCodes } from '../src/model/errors.ts'
+import type { ErrorCode } from '../src/model/errors.ts'
+import { nativeErrors } from '../src/http/native/errors.ts'
+import { v2Errors } from '../src/http/v2/errors.ts'
+import { closeAfter, closeCodes, pushAnswers } from '../src/push/close-codes.ts'
 import { tableRows } from './support/doc-table.ts'
 import { readSources, violations } from './support/import-law.ts'
 
@@ -123,13 +127,48 @@ test('metrics carry our prefix, base units and a help that is a sentence', () =>
   }
 })
 
-test('docs/errors.md shows every error code, whether it can be retried and what was applied', () => {
-  const documented = tableRows(read('docs/errors.md')).filter(([code = '']) => code in errorCodes)
-  const rows = documented.map(([code, , retriable, applied]) => [code, retriable, applied]).sort()
-  const expected = Object.entries(errorCodes)
-    .map(([code, { retriable, applied }]) => [code, retriable ? 'yes' : 'no', applied])
-    .sort()
-  assert.deepEqual(rows, expected)
+test('docs/errors.md shows every error code and its answer on every surface', () => {
+  const expected = Object.entries(errorCodes).map(([name, { retriable, applied }]) => {
+    const code = name as ErrorCode
+    // What cannot arise on a surface repeats the answer of INTERNAL there.
+    const native = String(nativeErrors[code])
+    const v2 = v2Errors[code].slice(0, 2).join(' / ')
+    const socket = socketAnswer(code)
+    return {
+      code,
+      retriable: retriable ? 'yes' : 'no',
+      applied,
+      native: [native, native === '500' ? '–' : native],
+      v2: [v2, v2 === '500 / 500' ? '–' : v2],
+      socket: [socket, socket === socketAnswer('INTERNAL') ? '–' : socket],
+    }
+  })
+  const rows = tableRows(read('docs/errors.md'))
+  assert.deepEqual(
+    rows.map(([code]) => code),
+    expected.map(({ code }) => code),
+  )
+  for (const [code, , retriable, applied, native = '', v2 = '', socket = ''] of rows) {
+    const row = expected.find((each) => each.code === code)
+    assert.deepEqual([retriable, applied], [row?.retriable, row?.applied], code)
+    assert.ok(row?.native.includes(native), `${code}: native is ${row?.native[0]}`)
+    assert.ok(row.v2.includes(v2), `${code}: v2 is ${row.v2[0]}`)
+    assert.ok(row.socket.includes(socket), `${code}: the socket's is ${row.socket[0]}`)
+  }
+})
+
+function socketAnswer(code: ErrorCode): string {
+  const { say } = pushAnswers[code]
+  const close = closeAfter(code)
+  return close === undefined ? say : `${say}, close ${closeCodes[close].code}`
+}
+
+test('docs/push-protocol.md has a line for every close code', () => {
+  const documented = tableRows(read('docs/push-protocol.md')).map(([first]) => first)
+  for (const [name, { code }] of Object.entries(closeCodes)) {
+    const found = documented.some((cell) => cell === String(code) || cell?.startsWith(`${code} `))
+    assert.ok(found, `docs/push-protocol.md has no row for ${code} ${name}`)
+  }
 })
 
 const documents = readdirSync(root, { recursive: true, encoding: 'utf8' })

@@ -7,7 +7,7 @@ import type { ConsumeOptions } from './consume.ts'
 import { Failure, exitFailed, exitUsage } from './failure.ts'
 import { leaveWhenNobodyReads } from './output.ts'
 import type { CreateOptions } from './topics.ts'
-import { version } from './version.ts'
+import { version } from '../app/version.ts'
 
 /** Runs what the arguments say and sets the exit code. `args` are without node and the script. */
 export async function run(args: readonly string[]): Promise<void> {

@@ -7,7 +7,7 @@ import type { GatewayConfig } from '../app/settings.ts'
 import type { Logger } from '../kit/logger.ts'
 import { createLogger } from '../kit/logger.ts'
 import { Failure, commandName, exitFailStop, exitFailed } from './failure.ts'
-import { version } from './version.ts'
+import { version } from '../app/version.ts'
 
 /** Requests in flight end by `shutdown.graceMs`; this much later the process ends in any case, ms. */
 const closingMsMax = 1_500

@@ -5,10 +5,11 @@ const shortText = 48
 /** The same for copies of bytes. */
 const shortBytes = 24
 
-/** What a sink begins with after its bytes were taken. */
-const capacityMin = 1024
+/** Less than this left of a buffer is not worth going on with. */
+const restMin = 1024
 /** Larger buffers are not shared between two answers. */
 const sharedBytesMax = 64 * 1024
+const nothing = Buffer.alloc(0)
 
 const quote = 0x22
 const backslash = 0x5c
@@ -32,10 +33,13 @@ const escapes: readonly string[] = Array.from({ length: 0x20 }, (_, byte) => {
 export class ByteSink {
   #bytes: Buffer
   #length = 0
+  /** Of the next buffer, bytes. */
+  readonly #capacity: number
 
   /** `capacity`: what is expected, bytes; more is made room for. */
-  constructor(capacity = capacityMin) {
-    this.#bytes = Buffer.allocUnsafe(Math.max(capacity, 64))
+  constructor(capacity = 1024) {
+    this.#bytes = Buffer.allocUnsafe(capacity)
+    this.#capacity = Math.min(capacity, sharedBytesMax)
   }
 
   /** Bytes written so far. */
@@ -126,14 +130,14 @@ export class ByteSink {
     // What is left of a small buffer serves the next answer; of a large one it would keep the whole
     // buffer alive for as long as somebody holds a few bytes of it.
     const rest = this.#bytes.subarray(this.#length)
-    const shared = rest.length >= capacityMin && this.#bytes.buffer.byteLength <= sharedBytesMax
-    this.#bytes = shared ? rest : Buffer.allocUnsafe(capacityMin)
+    const shared = rest.length >= restMin && this.#bytes.buffer.byteLength <= sharedBytesMax
+    this.#bytes = shared ? rest : nothing
     this.#length = 0
     return taken
   }
 
   #grow(more: number): void {
-    const capacity = Math.max(this.#bytes.length * 2, this.#length + more)
+    const capacity = Math.max(this.#bytes.length * 2, this.#length + more, this.#capacity)
     const grown = Buffer.allocUnsafe(capacity)
     grown.set(this.#bytes.subarray(0, this.#length))
     this.#bytes = grown

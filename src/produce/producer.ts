@@ -90,8 +90,14 @@ export class Producer {
     const { records } = request
     try {
       this.#admit(records.length)
-      const options = callOptions(request)
-      const topic = this.#known(request.topic) ?? (await this.#missing(request, options))
+      let options = callOptions(request)
+      let topic = this.#known(request.topic)
+      if (topic === undefined) {
+        const begunMs = this.#clock.monotonicMs()
+        topic = await this.#missing(request, options)
+        const spentMs = this.#clock.monotonicMs() - begunMs
+        options = { ...options, timeoutMs: Math.max(options.timeoutMs - spentMs, 1) }
+      }
       const only = records.length === 1 ? records[0]! : undefined
       if (only === undefined || only instanceof GatewayError) {
         return await this.#produceMany(topic, request, options)

@@ -177,10 +177,10 @@ export class CommittedOffsets implements StateMachine {
   }
 
   #put(group: string, topicId: string, partition: number, kept: Kept): void {
-    let topics = this.#groups.get(group)
-    if (topics === undefined) this.#groups.set(group, (topics = new Map()))
-    let partitions = topics.get(topicId)
-    if (partitions === undefined) topics.set(topicId, (partitions = new Map()))
+    const topics = this.#groups.get(group) ?? new Map<string, Map<number, Kept>>()
+    this.#groups.set(group, topics)
+    const partitions = topics.get(topicId) ?? new Map<number, Kept>()
+    topics.set(topicId, partitions)
     partitions.set(partition, kept)
   }
 

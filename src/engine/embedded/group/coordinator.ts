@@ -107,17 +107,19 @@ export class GroupCoordinator implements Groups {
 
   heartbeat(call: Member, options: HeartbeatOptions): Promise<HeartbeatAnswer> {
     return this.#decide(options, (write) => {
+      checkHeartbeat(call, options)
       const known = this.#groups.get(call.groupId)
       if (known === undefined && call.memberEpoch !== 0) {
         throw unknownMember(call.groupId, call.memberId)
       }
       if (known === undefined) this.#checkRoom(call.groupId)
       const group = known ?? new Group(call.groupId, this.#catalog)
-      checkHeartbeat(call, options, group)
+      if (options.subscription !== undefined) checkSubscription(options.subscription, group)
       const { member, tells } = group.heartbeat(call, options)
       this.#groups.set(group.id, group)
       this.#renew(member)
-      this.#after(group, write, group.members.size > 1)
+      const endMs = Math.min(member.sessionEndMs, member.revocationEndMs)
+      this.#after(group, write, group.members.size > 1, endMs)
       const assignment = [...member.assigned.values()].map(toPlace)
       return {
         memberEpoch: member.epoch,
@@ -318,12 +320,13 @@ export class GroupCoordinator implements Groups {
     group: Group,
     write: (entries: readonly StateEntry[]) => void,
     concernsOthers: boolean,
+    endMs = earliestEnd(group),
   ): void {
     if (group.members.size === 0 && !this.#offsets.has(group.id)) this.#groups.delete(group.id)
     const entries = this.#members.changesOf(group)
     if (entries.length > 0) write(entries)
     if (group.takeStirred() && concernsOthers) this.#hint(group.id)
-    this.#schedule(group)
+    this.#schedule(group, endMs)
   }
 
   #renew(member: GroupMember): void {
@@ -335,11 +338,13 @@ export class GroupCoordinator implements Groups {
     }
   }
 
-  /** One timer per group, at its earliest limit; heartbeats move limits without touching it. */
-  #schedule(group: Group): void {
+  /**
+   * One timer per group, at the earliest limit. A heartbeat moves its member's limit only later, which
+   * leaves the timer where it is; it looks around when it fires.
+   */
+  #schedule(group: Group, atMs = earliestEnd(group)): void {
     const armed = this.#timers.get(group.id)
-    const atMs = earliestEnd(group)
-    if (this.#closed || atMs === Infinity || !this.#groups.has(group.id)) {
+    if (this.#closed || atMs === Infinity || this.#groups.get(group.id) !== group) {
       armed?.timer.cancel()
       this.#timers.delete(group.id)
       return
@@ -486,7 +491,7 @@ export class GroupCoordinator implements Groups {
   }
 }
 
-function checkHeartbeat(call: Member, options: HeartbeatOptions, group: Group): void {
+function checkHeartbeat(call: Member, options: HeartbeatOptions): void {
   const { memberId, memberEpoch, instanceId } = call
   const { subscription, owned, rebalanceTimeoutMs } = options
   if (memberId.length === 0 || memberId.length > groupNameMax) {
@@ -513,7 +518,6 @@ function checkHeartbeat(call: Member, options: HeartbeatOptions, group: Group): 
       `A rebalance timeout is above 0 and at most ${rebalanceTimeoutMsMax} ms, not ${rebalanceTimeoutMs}.`,
     )
   }
-  if (subscription !== undefined) checkSubscription(subscription, group)
 }
 
 function checkSubscription(subscription: Subscription, group: Group): void {

@@ -294,9 +294,11 @@ export class Group {
     if (member.left) throw fenced(this.id, member, call.memberEpoch)
     if (call.memberEpoch === member.epoch) return member
     // The answer that carried the bump was lost: good, unless the caller believes that it owns more.
+    // What it must give back counts as well, else two lost answers in a row would cost the membership.
+    const isTheirs = (tp: TopicPartition): boolean =>
+      member.assigned.has(placeName(tp)) || member.revoking.has(placeName(tp))
     const isLostAnswer =
-      call.memberEpoch === member.previousEpoch &&
-      options.owned?.every((tp) => member.assigned.has(placeName(tp))) === true
+      call.memberEpoch === member.previousEpoch && options.owned?.every(isTheirs) === true
     if (!isLostAnswer) throw fenced(this.id, member, call.memberEpoch)
     return member
   }

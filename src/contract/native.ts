@@ -388,6 +388,7 @@ export interface components {
         ExportEnd: {
             position: components["schemas"]["Position"];
             error?: components["schemas"]["ItemError"];
+            gaps?: components["schemas"]["Gap"][];
         };
     };
     responses: {
@@ -448,6 +449,8 @@ export interface components {
         Atomic: boolean;
         /** @description With a key and an empty body, stores a null value. */
         Tombstone: boolean;
+        /** @description Envelope records as they were read may name `topic`, `partition` and `offset`, which are then ignored. */
+        Replay: boolean;
         /** @description How long the request may wait to become durable; decided later it answers 503 with `applied` `maybe`. */
         TimeoutMs: number;
         /** @description Key of every record of this request. */
@@ -710,6 +713,8 @@ export interface operations {
                 atomic?: components["parameters"]["Atomic"];
                 /** @description With a key and an empty body, stores a null value. */
                 tombstone?: components["parameters"]["Tombstone"];
+                /** @description Envelope records as they were read may name `topic`, `partition` and `offset`, which are then ignored. */
+                replay?: components["parameters"]["Replay"];
                 /** @description How long the request may wait to become durable; decided later it answers 503 with `applied` `maybe`. */
                 timeoutMs?: components["parameters"]["TimeoutMs"];
             };
@@ -807,6 +812,8 @@ export interface operations {
                 atomic?: components["parameters"]["Atomic"];
                 /** @description With a key and an empty body, stores a null value. */
                 tombstone?: components["parameters"]["Tombstone"];
+                /** @description Envelope records as they were read may name `topic`, `partition` and `offset`, which are then ignored. */
+                replay?: components["parameters"]["Replay"];
                 /** @description How long the request may wait to become durable; decided later it answers 503 with `applied` `maybe`. */
                 timeoutMs?: components["parameters"]["TimeoutMs"];
             };

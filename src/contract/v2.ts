@@ -330,10 +330,11 @@ export interface components {
             instance_id: string;
             base_uri: string;
         };
+        /** @description One of both; with both, `topics` wins. */
         Subscription: {
             topics?: string[] | null;
             topic_pattern?: string | null;
-        } | unknown | unknown;
+        };
         TopicPartition: {
             topic: string;
             partition: components["schemas"]["LooseInteger"];
@@ -543,6 +544,26 @@ export interface operations {
                     "application/vnd.kafka.v2+json": components["schemas"]["ProduceAnswer"];
                 };
             };
+            /** @description No usable credential; if records were decided one by one, with their items. */
+            401: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.kafka.v2+json": components["schemas"]["ProduceAnswer"] | components["schemas"]["Error"];
+                };
+            };
+            /** @description No usable credential; if records were decided one by one, with their items. */
+            403: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.kafka.v2+json": components["schemas"]["ProduceAnswer"] | components["schemas"]["Error"];
+                };
+            };
             404: components["responses"]["Error"];
             415: components["responses"]["Error"];
             422: components["responses"]["Error"];
@@ -625,6 +646,26 @@ export interface operations {
                 };
                 content: {
                     "application/vnd.kafka.v2+json": components["schemas"]["ProduceAnswer"];
+                };
+            };
+            /** @description No usable credential; if records were decided one by one, with their items. */
+            401: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.kafka.v2+json": components["schemas"]["ProduceAnswer"] | components["schemas"]["Error"];
+                };
+            };
+            /** @description No usable credential; if records were decided one by one, with their items. */
+            403: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.kafka.v2+json": components["schemas"]["ProduceAnswer"] | components["schemas"]["Error"];
                 };
             };
             404: components["responses"]["Error"];

@@ -1,0 +1,279 @@
+/**
+ * Binds the operations of a contract document to handlers: one Fastify route each, with the checks
+ * that the document asks for before the handler and one place that writes answers and errors.
+ */
+import { isUtf8 } from 'node:buffer'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { WrittenBody } from '../contract/operations.ts'
+import type { Clock } from '../kit/clock.ts'
+import type { Logger } from '../kit/logger.ts'
+import { GatewayError, toGatewayError } from '../model/errors.ts'
+import type { Principal } from '../model/principal.ts'
+import type { AnswerHeaders } from './exchange/answer.ts'
+import { sendEmpty, sendWhole, sendWritten } from './exchange/answer.ts'
+import { Call } from './exchange/call.ts'
+import type { ContractBody, ContractDocument, ContractOperation } from './contract-document.ts'
+import { unknownParameter } from './contract-document.ts'
+import type { RequestBodies } from './request-body.ts'
+import type { Surface } from './exchange/surface.ts'
+import { endsConnection } from './exchange/surface.ts'
+import type { WaitingCalls } from './exchange/waiting-calls.ts'
+
+/** A handler as the router sees it; the contract's types have done their work by then. */
+export type AnyHandler = (call: never) => Promise<AnyAnswer>
+
+export interface AnyAnswer {
+  readonly status: number
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: unknown
+  readonly written?: WrittenBody | undefined
+}
+
+export interface HttpMeter {
+  /** A request was answered; `route` is the contract's path, so labels stay bounded. */
+  answered(surface: string, method: string, route: string, status: number, durationMs: number): void
+}
+
+export const silentHttpMeter: HttpMeter = { answered: () => undefined }
+
+export interface RouterParts {
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly meter: HttpMeter
+  readonly bodies: RequestBodies
+  readonly waiting: WaitingCalls
+  /** Who asks; throws UNAUTHENTICATED. */
+  readonly authenticate: (request: IncomingMessage) => Principal
+}
+
+/**
+ * Registers every operation of `document`. Throws when an operation has no handler, or a handler no
+ * operation: the start fails instead of the first request.
+ */
+export function bindContract(
+  server: FastifyInstance,
+  document: ContractDocument,
+  handlers: Readonly<Record<string, AnyHandler>>,
+  surface: Surface,
+  parts: RouterParts,
+): void {
+  const ids = new Set(document.operations.map(({ id }) => id))
+  const extra = Object.keys(handlers).filter((id) => !ids.has(id))
+  if (extra.length > 0) {
+    throw new Error(`${document.name}.yaml has no operation ${extra.join(', ')}.`)
+  }
+  for (const operation of document.operations) {
+    const handler = handlers[operation.id]
+    if (handler === undefined) {
+      throw new Error(`Operation ${operation.id} of ${document.name}.yaml has no handler.`)
+    }
+    const route = new ContractRoute(operation, handler, surface, parts)
+    for (const url of routeUrls(operation.path)) {
+      server.route({
+        method: operation.method,
+        url,
+        exposeHeadRoute: operation.method === 'GET' && !operation.noHead,
+        handler: (request, reply) => {
+          // The route writes every outcome itself, failures included, so nothing is left to await.
+          void route.serve(request, reply)
+        },
+      })
+    }
+  }
+}
+
+/**
+ * Fastify reads `:` as the begin of a parameter and decodes everything but reserved characters, so a
+ * colon of the document is doubled, and its encoded spelling is a route of its own.
+ */
+export function routeUrls(path: string): string[] {
+  const spell = (colon: string): string =>
+    path.replaceAll(':', colon).replaceAll(/\{([^}]+)\}/g, ':$1')
+  return path.includes(':') ? [spell('::'), spell('%3A')] : [spell(':')]
+}
+
+class ContractRoute {
+  readonly #operation: ContractOperation
+  readonly #handler: (call: Call) => Promise<AnyAnswer>
+  readonly #surface: Surface
+  readonly #parts: RouterParts
+  readonly #reads: boolean
+
+  constructor(
+    operation: ContractOperation,
+    handler: AnyHandler,
+    surface: Surface,
+    parts: RouterParts,
+  ) {
+    this.#operation = operation
+    this.#handler = handler as (call: Call) => Promise<AnyAnswer>
+    this.#surface = surface
+    this.#parts = parts
+    this.#reads = operation.method === 'GET' || operation.method === 'HEAD'
+  }
+
+  /** Never rejects. */
+  async serve(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { bodies, clock, meter } = this.#parts
+    const startedMs = clock.monotonicMs()
+    const response = reply.raw
+    const headers: AnswerHeaders = { 'ebbgate-request-id': request.id }
+    if (this.#reads) headers['cache-control'] = 'no-store'
+    let held = 0
+    try {
+      const principal = this.#parts.authenticate(request.raw)
+      const call = new Call(request.raw, response, request.id, principal, this.#parts.waiting)
+      this.#surface.checkAccept(request.raw.headers.accept)
+      this.#checkParameters(call, request)
+      const { body } = this.#operation
+      if (body !== undefined) {
+        call.mediaType = mediaTypeOf(request.raw.headers['content-type'])
+        if (!body.raw) this.#checkMediaType(call, body)
+        call.bytes = await bodies.read(request.raw, response)
+        held = call.bytes.length
+        if (!body.raw) this.#checkBody(call, body)
+      }
+      await this.#send(response, headers, await this.#handler(call))
+    } catch (error) {
+      this.#fail(request, response, headers, error)
+    } finally {
+      if (held > 0) bodies.release(held)
+      meter.answered(
+        this.#surface.name,
+        this.#operation.method,
+        this.#operation.path,
+        response.statusCode,
+        clock.monotonicMs() - startedMs,
+      )
+    }
+  }
+
+  #checkParameters(call: Call, request: FastifyRequest): void {
+    const { checkParams, checkQuery, checkHeaders, headerNames, queryNames } = this.#operation
+    call.params = request.params
+    if (checkParams !== undefined) {
+      const refusal = checkParams(request.params as Record<string, unknown>)
+      if (refusal !== undefined) throw this.#surface.refuse(refusal)
+    }
+    const query = request.query as Record<string, unknown>
+    call.query = query
+    let named = false
+    for (const name in query) {
+      named = true
+      if (!queryNames.has(name) && this.#surface.unknownParameters === 'refuse') {
+        throw this.#surface.refuse(unknownParameter(name, queryNames))
+      }
+    }
+    // Without parameters only a missing one could be wrong, and the check knows which is required.
+    if (checkQuery !== undefined && (named || !this.#isQueryOptional)) {
+      const refusal = checkQuery(query)
+      if (refusal !== undefined) throw this.#surface.refuse(refusal)
+    }
+    if (checkHeaders !== undefined) {
+      const { headers } = request.raw
+      let declared: Record<string, unknown> | undefined
+      for (const name of headerNames) {
+        if (headers[name] !== undefined) (declared ??= {})[name] = headers[name]
+      }
+      const refusal = declared === undefined ? undefined : checkHeaders(declared)
+      if (refusal !== undefined) throw this.#surface.refuse(refusal)
+    }
+  }
+
+  /** Whether the operation can do without any query parameter. Asked once, remembered. */
+  get #isQueryOptional(): boolean {
+    this.#queryOptional ??= this.#operation.checkQuery?.({}) === undefined
+    return this.#queryOptional
+  }
+  #queryOptional: boolean | undefined
+
+  #checkMediaType(call: Call, body: ContractBody): void {
+    if (call.mediaType === '' || body.checks.has(call.mediaType)) return
+    throw new GatewayError(
+      'UNSUPPORTED_MEDIA_TYPE',
+      `Content-Type '${call.mediaType.slice(0, 100)}' is not taken here. Use one of: ${[...body.checks.keys()].join(', ')}.`,
+    )
+  }
+
+  #checkBody(call: Call, body: ContractBody): void {
+    if (isBlank(call.bytes)) {
+      if (!body.required) return
+      const message = 'The body is missing.'
+      throw this.#surface.refuse({ kind: 'missing-body', name: '', message })
+    }
+    const check = body.checks.get(call.mediaType === '' ? body.fallback! : call.mediaType)
+    const value = this.#parseJson(call.bytes)
+    const refusal = check?.(value)
+    if (refusal !== undefined) throw this.#surface.refuse(refusal)
+    call.body = value
+  }
+
+  #parseJson(bytes: Buffer): unknown {
+    if (!isUtf8(bytes)) throw this.#unreadable('The body is not UTF-8.')
+    // A leading BOM is no JSON, yet some editors write one.
+    const start = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0
+    try {
+      return JSON.parse(bytes.toString('utf8', start)) as unknown
+    } catch (error) {
+      // The parser's own message quotes the body; only the place is ours to tell.
+      const at = /position (\d+)/.exec(String(error))?.[1]
+      const where = at === undefined ? '' : ` The mistake is at character ${at}.`
+      throw this.#unreadable(`The body is not valid JSON.${where}`)
+    }
+  }
+
+  #unreadable(message: string): GatewayError {
+    return this.#surface.refuse({ kind: 'unreadable-body', name: '', message })
+  }
+
+  async #send(response: ServerResponse, headers: AnswerHeaders, answer: AnyAnswer): Promise<void> {
+    if (answer.headers !== undefined) Object.assign(headers, answer.headers)
+    const { written } = answer
+    if (written !== undefined) {
+      await sendWritten(response, answer.status, headers, written)
+    } else if (answer.body === undefined) {
+      sendEmpty(response, answer.status, headers)
+    } else {
+      const body = JSON.stringify(answer.body)
+      sendWhole(response, answer.status, headers, this.#surface.contentType, body)
+    }
+  }
+
+  #fail(
+    request: FastifyRequest,
+    response: ServerResponse,
+    headers: AnswerHeaders,
+    error: unknown,
+  ): void {
+    const failure = toGatewayError(error)
+    if (failure.code === 'INTERNAL') {
+      const { id: requestId } = request
+      const { id: operation } = this.#operation
+      this.#parts.logger.error({ requestId, operation, error }, 'A request failed unexpectedly.')
+    }
+    if (response.headersSent) {
+      // The head is out, so the only truthful ending is a cut.
+      response.destroy()
+      return
+    }
+    if (endsConnection(request.raw)) headers['connection'] = 'close'
+    const about = { requestId: request.id, appends: this.#operation.appends }
+    this.#surface.sendError(response, headers, failure, about)
+  }
+}
+
+/** The bare media type in lower case: parameters say nothing we need. */
+function mediaTypeOf(header: string | undefined): string {
+  if (header === undefined) return ''
+  const semicolon = header.indexOf(';')
+  return (semicolon < 0 ? header : header.slice(0, semicolon)).trim().toLowerCase()
+}
+
+/** Nothing but JSON white space. */
+function isBlank(bytes: Uint8Array): boolean {
+  for (const byte of bytes) {
+    if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return false
+  }
+  return true
+}

@@ -1,0 +1,96 @@
+/** One request on its way through a handler: what the contract checked, and what the door adds. */
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import type { Principal } from '../../model/principal.ts'
+import type { WaitingCalls } from './waiting-calls.ts'
+
+/** What the door knows besides the contract. Handlers see it beside `params`, `query` and `body`. */
+export interface CallContext {
+  readonly method: string
+  /** The path and query as they were sent. */
+  readonly url: string
+  readonly headers: IncomingHttpHeaders
+  /** The body's bytes, inflated; empty when there are none. */
+  readonly bytes: Buffer
+  /** `Content-Type` in lower case and without parameters; empty when there is none. */
+  readonly mediaType: string
+  readonly principal: Principal
+  readonly requestId: string
+  /** `host:port` as the client wrote it; without a `Host`, the socket's own address. */
+  readonly host: string
+  /** Aborts when the client has gone or the gateway drains: for waits, never for writes. */
+  readonly signal: AbortSignal
+  /**
+   * Calls back once the answer was handed to the kernel whole (`true`), or the connection ended
+   * before (`false`).
+   */
+  onWritten(listener: (whole: boolean) => void): void
+}
+
+/** The same object for every operation; the router sets what the contract has checked. */
+export class Call implements CallContext {
+  params: unknown
+  query: unknown
+  body: unknown
+  bytes: Buffer
+  mediaType = ''
+  readonly principal: Principal
+  readonly requestId: string
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly #waiting: WaitingCalls
+  #signal: AbortSignal | undefined
+
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    requestId: string,
+    principal: Principal,
+    waiting: WaitingCalls,
+  ) {
+    this.request = request
+    this.response = response
+    this.requestId = requestId
+    this.principal = principal
+    this.bytes = noBytes
+    this.#waiting = waiting
+  }
+
+  get method(): string {
+    return this.request.method ?? 'GET'
+  }
+
+  get url(): string {
+    return this.request.url ?? '/'
+  }
+
+  get headers(): IncomingHttpHeaders {
+    return this.request.headers
+  }
+
+  get host(): string {
+    const { localAddress, localPort, localFamily } = this.request.socket
+    const address = localFamily === 'IPv6' ? `[${localAddress}]` : localAddress
+    return this.headers.host ?? `${address}:${localPort}`
+  }
+
+  /** Made when it is first asked for: most requests never wait. */
+  get signal(): AbortSignal {
+    this.#signal ??= this.#waiting.signalFor(this.response)
+    return this.#signal
+  }
+
+  onWritten(listener: (whole: boolean) => void): void {
+    // 'close' comes after 'finish' as well as without it; only then is it known which one it was.
+    const { response } = this
+    let finished = false
+    response.once('finish', () => {
+      finished = true
+      listener(true)
+    })
+    response.once('close', () => {
+      if (!finished) listener(false)
+    })
+  }
+}
+
+const noBytes = Buffer.alloc(0)

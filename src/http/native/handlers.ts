@@ -1,0 +1,28 @@
+/** All handlers of the native contract that live at this door. */
+import type { TopicAdmin } from '../../admin/topics.ts'
+import type { Reader } from '../../consume/reader.ts'
+import type { operations } from '../../contract/native.ts'
+import type { Handlers } from '../../contract/operations.ts'
+import type { Producer } from '../../produce/producer.ts'
+import type { CallContext } from '../exchange/call.ts'
+import { recordHandlers } from './records.ts'
+import type { GatewayFacts } from './root.ts'
+import { rootHandlers } from './root.ts'
+import { topicHandlers } from './topics.ts'
+
+export interface NativeParts {
+  readonly topics: TopicAdmin
+  readonly producer: Producer
+  readonly reader: Reader
+  readonly facts: () => GatewayFacts
+  readonly publicUrl: string | undefined
+  readonly autoCreate: 'compat' | 'all' | 'none'
+}
+
+export function nativeHandlers(parts: NativeParts): Handlers<operations, CallContext> {
+  return {
+    ...rootHandlers(parts.facts),
+    ...topicHandlers(parts.topics),
+    ...recordHandlers(parts),
+  }
+}

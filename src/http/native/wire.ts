@@ -1,0 +1,101 @@
+/** Between model words and the native API's JSON. */
+import type { TopicFacts } from '../../admin/topics.ts'
+import type { components } from '../../contract/native.ts'
+import type { Gap } from '../../consume/gap.ts'
+import type { ReadAnswer, ReadRecord } from '../../consume/reader.ts'
+import type { OutFormat } from '../../format/native-record.ts'
+import { writeNativeRecord } from '../../format/native-record.ts'
+import { ByteSink } from '../../kit/byte-sink.ts'
+import type { GatewayError } from '../../model/errors.ts'
+import { errorBody } from '../../model/errors.ts'
+import { formatPosition } from '../../model/position.ts'
+import type { RecordResult } from '../../produce/producer.ts'
+
+type Schemas = components['schemas']
+
+export function toTopic(topic: TopicFacts): Schemas['Topic'] {
+  const configs: Record<string, string | null> = {}
+  for (const { name, value, own } of topic.configs) if (own) configs[name] = value
+  return {
+    name: topic.name,
+    id: topic.id,
+    replicationFactor: topic.replicationFactor,
+    configs,
+    partitions: topic.partitions.map(({ id, leader, start, end }) => ({
+      partition: id,
+      leader: leader ?? null,
+      start,
+      end,
+    })),
+  }
+}
+
+/** Records that a place in an answer needs besides its own bytes; a guess that spares growing. */
+const recordOverheadBytes = 128
+
+/** `{"records":[…],"position":"…","live":…}` with the stored bytes spliced in. */
+export function writeReadAnswer(answer: ReadAnswer, format: OutFormat): Buffer {
+  const sink = new ByteSink(expectedBytes(answer.records))
+  sink.text('{"records":[')
+  let separator = ''
+  for (const record of answer.records) {
+    sink.text(separator)
+    writeNativeRecord(sink, record, format, record)
+    separator = ',\n'
+  }
+  sink.text(`],"position":"${formatPosition(answer.position)}","live":${answer.live}`)
+  if (answer.gaps.length > 0) sink.text(`,"gaps":${JSON.stringify(answer.gaps)}`)
+  return sink.text('}').take()
+}
+
+/** One record per line; a value that holds a line end is shown as text, where it is escaped. */
+export function writeLines(records: readonly ReadRecord[], format: OutFormat): Buffer {
+  const sink = new ByteSink(expectedBytes(records))
+  for (const record of records) {
+    writeNativeRecord(sink, record, format, record, { oneLine: true })
+    sink.text('\n')
+  }
+  return sink.take()
+}
+
+export function writeRecord(record: ReadRecord, format: OutFormat): Buffer {
+  const sink = new ByteSink(expectedBytes([record]))
+  writeNativeRecord(sink, record, format, record)
+  return sink.take()
+}
+
+function expectedBytes(records: readonly ReadRecord[]): number {
+  let bytes = recordOverheadBytes
+  for (const { key, value } of records) {
+    bytes += recordOverheadBytes + (key?.length ?? 0) + (value?.length ?? 0)
+  }
+  return bytes
+}
+
+/** The produce answer, written by hand: it is one of the two hottest lines of the gateway. */
+export function writeResults(results: readonly RecordResult[], failed: number): string {
+  let text = '{"results":['
+  let separator = ''
+  for (const result of results) {
+    text +=
+      'error' in result
+        ? `${separator}{"error":${JSON.stringify(errorBody(result.error))}}`
+        : `${separator}{"partition":${result.partition},"offset":${result.offset},"timestamp":${result.timestamp}}`
+    separator = ','
+  }
+  return failed === 0 ? `${text}]}` : `${text}],"failed":${failed}}`
+}
+
+/** The last line of an export. */
+export function writeExportEnd(
+  position: string,
+  gaps: readonly Gap[],
+  error?: GatewayError,
+): Buffer {
+  const end = {
+    ...(error === undefined ? {} : { error: errorBody(error) }),
+    position,
+    ...(gaps.length === 0 ? {} : { gaps }),
+  }
+  return Buffer.from(`${JSON.stringify(end)}\n`)
+}

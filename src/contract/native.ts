@@ -390,6 +390,161 @@ export interface components {
             error?: components["schemas"]["ItemError"];
             gaps?: components["schemas"]["Gap"][];
         };
+        PushClientMessage: components["schemas"]["PushSubscribe"] | components["schemas"]["PushUnsubscribe"] | components["schemas"]["PushPing"];
+        PushServerMessage: components["schemas"]["PushWelcome"] | components["schemas"]["PushOk"] | components["schemas"]["PushError"] | components["schemas"]["PushRecords"] | components["schemas"]["PushLive"] | components["schemas"]["PushGap"] | components["schemas"]["PushHeartbeat"] | components["schemas"]["PushAssign"] | components["schemas"]["PushEnd"];
+        /** @description Chosen by the client; the reply repeats it. */
+        PushId: number;
+        /** @description The client's name for a subscription, unique on its connection. */
+        PushSub: string;
+        PushSubscribe: {
+            /** @constant */
+            type: "subscribe";
+            id: components["schemas"]["PushId"];
+            sub: components["schemas"]["PushSub"];
+            topics: components["schemas"]["TopicName"][];
+            partitions?: components["schemas"]["PartitionId"][];
+            /** @description A place; `latest` when absent. */
+            from?: string;
+            /** @description A place, exclusive, resolved once. */
+            until?: string;
+            /** @enum {string} */
+            onGap?: "continue" | "fail";
+            format?: components["schemas"]["OutFormat"];
+        };
+        PushUnsubscribe: {
+            /** @constant */
+            type: "unsubscribe";
+            id: components["schemas"]["PushId"];
+            sub: components["schemas"]["PushSub"];
+        };
+        PushPing: {
+            /** @constant */
+            type: "ping";
+            id: components["schemas"]["PushId"];
+        };
+        /** @description The first message of every connection. */
+        PushWelcome: {
+            /** @constant */
+            type: "welcome";
+            connection: string;
+            node: string;
+            heartbeatMs: number;
+            limits: {
+                /** @description Largest message a client may send, bytes. */
+                frame: number;
+                subscriptions: number;
+            };
+        };
+        /** @description Reply to a command; which members it has follows from the command. */
+        PushOk: {
+            /** @constant */
+            type: "ok";
+            id: components["schemas"]["PushId"];
+            sub?: components["schemas"]["PushSub"];
+            /** @description Feed by topic; frames name the feed. */
+            feeds?: {
+                [key: string]: string;
+            };
+            position?: components["schemas"]["Position"];
+            time?: number;
+        };
+        /** @description With `id` a reply; with `sub` the end of that subscription. */
+        PushError: {
+            /** @constant */
+            type: "error";
+            id?: components["schemas"]["PushId"];
+            sub?: components["schemas"]["PushSub"];
+            code: string;
+            message: string;
+            retriable: boolean;
+            /** @enum {string} */
+            applied: "no" | "maybe";
+            retryAfterMs?: number;
+            position?: components["schemas"]["Position"];
+        };
+        /** @description The native record without topic, partition and offset, which the frame says once. */
+        PushRecord: {
+            timestamp: number;
+            key: string | null;
+            /** @enum {string} */
+            keyFormat?: "binary";
+            /** @description The stored bytes if every JSON decoder accepts them, else a string; `null` is a tombstone. */
+            value: unknown;
+            /** @enum {string} */
+            format?: "text" | "binary";
+            headers?: components["schemas"]["RecordHeader"][];
+        };
+        /** @description Offsets `from` up to but not including `next` of one partition. */
+        PushRecords: {
+            /** @constant */
+            type: "records";
+            feed: string;
+            topic: components["schemas"]["TopicName"];
+            epoch: string;
+            partition: components["schemas"]["PartitionId"];
+            from: components["schemas"]["Offset"];
+            next: components["schemas"]["Offset"];
+            end: components["schemas"]["Offset"];
+            /** @description The offset of each record; absent when record i has offset `from` + i. */
+            offsets?: components["schemas"]["Offset"][];
+            records: components["schemas"]["PushRecord"][];
+            position?: components["schemas"]["Position"];
+        };
+        PushLive: {
+            /** @constant */
+            type: "live";
+            sub: components["schemas"]["PushSub"];
+            position: components["schemas"]["Position"];
+        };
+        /** @description Offsets `from` up to but not including `to` cannot be had. */
+        PushGap: {
+            /** @constant */
+            type: "gap";
+            sub: components["schemas"]["PushSub"];
+            topic: components["schemas"]["TopicName"];
+            epoch: string;
+            partition: components["schemas"]["PartitionId"];
+            from: components["schemas"]["Offset"];
+            to: components["schemas"]["Offset"];
+            /** @enum {string} */
+            why: "retention" | "trimmed" | "recreated" | "corrupt";
+        };
+        PushHeartbeat: {
+            /** @constant */
+            type: "heartbeat";
+            time: number;
+            /** @description By subscription. */
+            position: {
+                [key: string]: components["schemas"]["Position"];
+            };
+            /** @description Records up to the durable end, by subscription. */
+            lag: {
+                [key: string]: number;
+            };
+        };
+        /** @description The subscription reads more partitions than before. */
+        PushAssign: {
+            /** @constant */
+            type: "assign";
+            sub: components["schemas"]["PushSub"];
+            assignment: {
+                [key: string]: components["schemas"]["PartitionId"][];
+            };
+            feeds: {
+                [key: string]: string;
+            };
+            position: components["schemas"]["Position"];
+        };
+        /** @description Without `topic` the whole subscription is over, with it that topic. */
+        PushEnd: {
+            /** @constant */
+            type: "end";
+            sub: components["schemas"]["PushSub"];
+            topic?: components["schemas"]["TopicName"];
+            /** @enum {string} */
+            why: "until" | "deleted" | "moved";
+            position: components["schemas"]["Position"];
+        };
     };
     responses: {
         /** @description The request failed; the problem document says why and whether to try again (RFC 9457). */

@@ -10,26 +10,24 @@ export const jsonLimits: JsonLimits = {
 }
 
 /**
- * Whether these bytes are one JSON value from the first byte to the last, so that an answer with them
- * in it stays valid JSON. White space around the value is not part of JSON's value and would be lost.
+ * Whether an answer with these bytes in the place of a value stays valid JSON: one value, with or
+ * without white space around it.
  */
 export function isJson(bytes: Uint8Array): boolean {
-  if (!mayBeJson(bytes)) return false
-  const slice = checkJson(bytes, jsonLimits)
-  return !isFault(slice) && slice.end - slice.start === bytes.length
+  return bytes.length > 0 && mayBegin[bytes[0]!]! > 0 && !isFault(checkJson(bytes, jsonLimits))
 }
 
-/** The same, and every decoder takes it: what the native surfaces splice. */
+/**
+ * Whether these bytes are one JSON value from the first to the last that every decoder takes: what
+ * the native surfaces splice. White space around a value would be lost when the answer is read.
+ */
 export function isPortableJson(bytes: Uint8Array): boolean {
-  if (!mayBeJson(bytes)) return false
+  if (bytes.length === 0 || mayBegin[bytes[0]!] !== 2) return false
   const slice = checkJson(bytes, jsonLimits)
   return !isFault(slice) && slice.portable && slice.end - slice.start === bytes.length
 }
 
-/** A look at the first byte spares most text the whole check. */
-function mayBeJson(bytes: Uint8Array): boolean {
-  return bytes.length > 0 && firstOfValue[bytes[0]!] === 1
-}
-
-const firstOfValue = new Uint8Array(256)
-for (const first of '{["-0123456789tfn') firstOfValue[first.charCodeAt(0)] = 1
+/** A look at the first byte spares most text the whole check: 1 for white space, 2 for a value. */
+const mayBegin = new Uint8Array(256)
+for (const space of ' \n\r\t') mayBegin[space.charCodeAt(0)] = 1
+for (const first of '{["-0123456789tfn') mayBegin[first.charCodeAt(0)] = 2

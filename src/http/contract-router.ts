@@ -69,28 +69,21 @@ export function bindContract(
       throw new Error(`Operation ${operation.id} of ${document.name}.yaml has no handler.`)
     }
     const route = new ContractRoute(operation, handler, surface, parts)
-    for (const url of routeUrls(operation.path)) {
-      server.route({
-        method: operation.method,
-        url,
-        exposeHeadRoute: operation.method === 'GET' && !operation.noHead,
-        handler: (request, reply) => {
-          // The route writes every outcome itself, failures included, so nothing is left to await.
-          void route.serve(request, reply)
-        },
-      })
-    }
+    server.route({
+      method: operation.method,
+      url: routeUrl(operation.path),
+      exposeHeadRoute: operation.method === 'GET' && !operation.noHead,
+      handler: (request, reply) => {
+        // The route writes every outcome itself, failures included, so nothing is left to await.
+        void route.serve(request, reply)
+      },
+    })
   }
 }
 
-/**
- * Fastify reads `:` as the begin of a parameter and decodes everything but reserved characters, so a
- * colon of the document is doubled, and its encoded spelling is a route of its own.
- */
-export function routeUrls(path: string): string[] {
-  const spell = (colon: string): string =>
-    path.replaceAll(':', colon).replaceAll(/\{([^}]+)\}/g, ':$1')
-  return path.includes(':') ? [spell('::'), spell('%3A')] : [spell(':')]
+/** Fastify reads `:` as the begin of a parameter, so a colon of the document is doubled. */
+export function routeUrl(path: string): string {
+  return path.replaceAll(':', '::').replaceAll(/\{([^}]+)\}/g, ':$1')
 }
 
 class ContractRoute {

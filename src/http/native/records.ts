@@ -14,7 +14,6 @@ import { baseUrl } from '../exchange/base-url.ts'
 import type { CallContext } from '../exchange/call.ts'
 import { retryAfterSeconds } from '../exchange/surface.ts'
 import { toRecords } from './body-records.ts'
-import type { ProduceSwitches } from './body-records.ts'
 import { writeExportEnd, writeLines, writeReadAnswer, writeRecord, writeResults } from './wire.ts'
 
 export interface RecordParts {

@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import {
+  brotliCompressSync,
+  deflateRawSync,
+  deflateSync,
+  gzipSync,
+  zstdCompressSync,
+} from 'node:zlib'
+import { checkCoding, codingOf, inflateBody } from '../../src/http/content-coding.ts'
+import { GatewayError } from '../../src/model/errors.ts'
+
+const text = Buffer.from('{"price":49300.00}\n'.repeat(50))
+
+const packed = {
+  gzip: gzipSync(text),
+  'x-gzip': gzipSync(text),
+  deflate: deflateSync(text),
+  br: brotliCompressSync(text),
+  zstd: zstdCompressSync(text),
+}
+
+function hasCode(code: string): (error: unknown) => boolean {
+  return (error) => error instanceof GatewayError && error.code === code
+}
+
+for (const [coding, bytes] of Object.entries(packed)) {
+  test(`a ${coding} body is inflated to the bytes that were packed`, async () => {
+    checkCoding(coding)
+    assert.deepEqual(await inflateBody(coding, bytes, text.length), text)
+  })
+
+  test(`a ${coding} body that is cut off is a bad request`, async () => {
+    const cut = bytes.subarray(0, bytes.length - 5)
+    await assert.rejects(inflateBody(coding, cut, 1_000_000), hasCode('BAD_REQUEST'))
+  })
+
+  test(`a ${coding} body stops at the limit of inflated bytes`, async () => {
+    const limit = text.length - 1
+    await assert.rejects(inflateBody(coding, bytes, limit), hasCode('BODY_TOO_LARGE'))
+  })
+}
+
+test('deflate without its zlib head is taken as some clients have always sent it', async () => {
+  assert.deepEqual(await inflateBody('deflate', deflateRawSync(text), text.length), text)
+})
+
+test('a bomb of zeros is refused without inflating it', async () => {
+  const bomb = gzipSync(Buffer.alloc(64 * 1024 * 1024))
+  const before = process.memoryUsage().arrayBuffers
+  await assert.rejects(inflateBody('gzip', bomb, 1024 * 1024), hasCode('BODY_TOO_LARGE'))
+  assert.ok(process.memoryUsage().arrayBuffers - before < 16 * 1024 * 1024)
+})
+
+test('identity and an empty header mean that the body is as it is', () => {
+  assert.equal(codingOf(undefined), undefined)
+  assert.equal(codingOf(''), undefined)
+  assert.equal(codingOf('Identity'), undefined)
+  assert.equal(codingOf(' GZip '), 'gzip')
+})
+
+test('an unknown coding and two codings at once are refused', () => {
+  for (const coding of ['snappy', 'compress', 'gzip, br']) {
+    assert.throws(() => checkCoding(coding), hasCode('UNSUPPORTED_MEDIA_TYPE'))
+  }
+})

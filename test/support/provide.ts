@@ -14,14 +14,14 @@ function run(command: string, args: readonly string[]): boolean {
   // apt-get talks on stdout; the test report alone belongs there.
   const { status } = spawnSync(command, args, {
     stdio: ['ignore', 2, 2],
-    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    // The runlevel keeps the package from starting a service of its own.
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' },
   })
   return status === 0
 }
 
 function installRedis(): boolean {
   if (process.getuid?.() !== 0 || !has('apt-get')) return false
-  // No service is started by the package: the tests start their own on a socket in a temporary folder.
   const install = ['install', '-y', '--no-install-recommends', 'redis-server']
   return run('apt-get', install) || (run('apt-get', ['update']) && run('apt-get', install))
 }

@@ -31,11 +31,12 @@ export interface StateMachine {
 export interface JournalWriter {
   /**
    * Joins the open commit group, all entries in one frame. Resolves when the frame is durable;
-   * rejects with IO_ERROR (`applied: maybe`) when the disk failed, after which the engine is fenced.
+   * rejects with IO_ERROR (`applied: maybe`) when the disk failed, after which the engine is fenced,
+   * and with TIMEOUT (`maybe`) after `timeoutMs` (default: that of a produce).
    */
-  write(entries: readonly StateEntry[]): Promise<void>
+  write(entries: readonly StateEntry[], timeoutMs?: number): Promise<void>
   /** Resolves when everything that had joined a group before this call is durable. */
-  settled(): Promise<void>
+  settled(timeoutMs?: number): Promise<void>
   /** Milliseconds of service: begins as a date, never goes back, never jumps with the wall clock. */
   logTimeMs(): number
 }

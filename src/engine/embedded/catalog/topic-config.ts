@@ -1,0 +1,189 @@
+/**
+ * Topic configuration under Kafka's names. All of them are known, checked, stored and shown, also
+ * those without effect on one machine, so that tools written for Kafka find what they expect.
+ */
+import { GatewayError } from '../../../model/errors.ts'
+import { messageBytesDefault, messageBytesMax, timestampAheadMsMax } from '../../../model/limits.ts'
+import type { ConfigChange, ConfigEntry } from '../../topics.ts'
+import type { PartitionSettings } from '../log/partition-log.ts'
+
+export type TopicConfig = Readonly<Record<string, string>>
+
+interface Rule {
+  readonly fallback: string
+  readonly check: (value: string) => string | undefined
+  readonly isList?: boolean
+}
+
+const maxInt = 2_147_483_647
+const maxLong = Number.MAX_SAFE_INTEGER
+
+const rules: Readonly<Record<string, Rule>> = {
+  'cleanup.policy': list('delete', ['delete', 'compact']),
+  'compression.gzip.level': integer('-1', -1, 9),
+  'compression.lz4.level': integer('9', 1, 17),
+  'compression.type': oneOf('producer', [
+    'producer',
+    'uncompressed',
+    'gzip',
+    'snappy',
+    'lz4',
+    'zstd',
+  ]),
+  'compression.zstd.level': integer('3', -131_072, 22),
+  'delete.retention.ms': integer('86400000', 0, maxLong),
+  'file.delete.delay.ms': integer('60000', 0, maxLong),
+  'flush.messages': integer(String(maxLong), 1, maxLong),
+  'flush.ms': integer(String(maxLong), 0, maxLong),
+  'follower.replication.throttled.replicas': list('', undefined),
+  'index.interval.bytes': integer('4096', 0, maxInt),
+  'leader.replication.throttled.replicas': list('', undefined),
+  'local.retention.bytes': integer('-2', -2, maxLong),
+  'local.retention.ms': integer('-2', -2, maxLong),
+  'max.compaction.lag.ms': integer(String(maxLong), 1, maxLong),
+  'max.message.bytes': integer(String(messageBytesDefault), 0, messageBytesMax),
+  'message.timestamp.after.max.ms': integer(String(timestampAheadMsMax), 0, maxLong),
+  'message.timestamp.before.max.ms': integer(String(maxLong), 0, maxLong),
+  'message.timestamp.type': oneOf('CreateTime', ['CreateTime', 'LogAppendTime']),
+  'min.cleanable.dirty.ratio': { fallback: '0.5', check: isRatio },
+  'min.compaction.lag.ms': integer('0', 0, maxLong),
+  'min.insync.replicas': integer('1', 1, maxInt),
+  preallocate: oneOf('false', ['true', 'false']),
+  'remote.log.copy.disable': oneOf('false', ['true', 'false']),
+  'remote.log.delete.on.disable': oneOf('false', ['true', 'false']),
+  'remote.storage.enable': oneOf('false', ['true', 'false']),
+  'retention.bytes': integer('-1', -1, maxLong),
+  'retention.ms': integer('604800000', -1, maxLong),
+  'segment.bytes': integer(String(128 * 1024 * 1024), 14, maxInt),
+  'segment.index.bytes': integer('10485760', 4, maxInt),
+  'segment.jitter.ms': integer('0', 0, maxLong),
+  'segment.ms': integer('604800000', 1, maxLong),
+  'unclean.leader.election.enable': oneOf('false', ['true', 'false']),
+}
+
+/** Throws INVALID_CONFIG that names the setting, the value met and what is allowed. */
+export function checkConfig(config: TopicConfig): void {
+  for (const [name, value] of Object.entries(config)) {
+    const problem = ruleOf(name).check(value)
+    if (problem !== undefined) {
+      throw new GatewayError('INVALID_CONFIG', `'${name}' cannot be '${shown(value)}': ${problem}.`)
+    }
+  }
+}
+
+/** The configuration after `changes`. Throws INVALID_CONFIG. */
+export function changedConfig(config: TopicConfig, changes: readonly ConfigChange[]): TopicConfig {
+  const changed: Record<string, string> = { ...config }
+  for (const change of changes) {
+    const rule = ruleOf(change.name)
+    if (change.op === 'delete') {
+      delete changed[change.name]
+      continue
+    }
+    const { value } = change
+    if (value === undefined) {
+      throw new GatewayError('INVALID_CONFIG', `'${change.name}' needs a value for '${change.op}'.`)
+    }
+    if (change.op === 'set') changed[change.name] = value
+    else
+      changed[change.name] = changedList(change.name, rule, changed[change.name], change.op, value)
+  }
+  checkConfig(changed)
+  return changed
+}
+
+/** All settings of a topic with their sources, by name. */
+export function configEntries(config: TopicConfig): ConfigEntry[] {
+  return Object.entries(rules).map(([name, { fallback }]) => ({
+    name,
+    value: config[name] ?? fallback,
+    source: config[name] === undefined ? 'default' : 'topic',
+    readOnly: false,
+    sensitive: false,
+  }))
+}
+
+/** What the partitions of a topic obey. */
+export function settingsOf(config: TopicConfig): PartitionSettings {
+  const value = (name: string): string => config[name] ?? rules[name]!.fallback
+  return {
+    segmentBytes: Number(value('segment.bytes')),
+    segmentMs: Number(value('segment.ms')),
+    messageBytesMax: Number(value('max.message.bytes')),
+    logAppendTime: value('message.timestamp.type') === 'LogAppendTime',
+  }
+}
+
+function ruleOf(name: string): Rule {
+  const rule = Object.hasOwn(rules, name) ? rules[name] : undefined
+  if (rule !== undefined) return rule
+  throw new GatewayError('INVALID_CONFIG', `'${shown(name)}' is no topic configuration.`)
+}
+
+function changedList(
+  name: string,
+  rule: Rule,
+  present: string | undefined,
+  op: 'append' | 'subtract',
+  value: string,
+): string {
+  if (rule.isList !== true) {
+    throw new GatewayError('INVALID_CONFIG', `'${name}' is no list, so '${op}' cannot change it.`)
+  }
+  const before = splitList(present ?? rule.fallback)
+  const given = splitList(value)
+  const after =
+    op === 'subtract'
+      ? before.filter((word) => !given.includes(word))
+      : [...before, ...given.filter((word) => !before.includes(word))]
+  return after.join(',')
+}
+
+function integer(fallback: string, min: number, max: number): Rule {
+  return {
+    fallback,
+    check: (value) => {
+      const number = Number(value)
+      const isGood = /^-?\d{1,16}$/.test(value) && number >= min && number <= max
+      return isGood ? undefined : `it must be a whole number from ${min} to ${max}`
+    },
+  }
+}
+
+function oneOf(fallback: string, words: readonly string[]): Rule {
+  return {
+    fallback,
+    check: (value) => (words.includes(value) ? undefined : `it must be ${words.join(' or ')}`),
+  }
+}
+
+/** A comma-separated list; `words` undefined: anything, as for replica lists that mean nothing here. */
+function list(fallback: string, words: readonly string[] | undefined): Rule {
+  return {
+    fallback,
+    isList: true,
+    check: (value) => {
+      if (words === undefined) return value.length <= 1000 ? undefined : 'it is too long'
+      const given = splitList(value)
+      const isGood = given.length > 0 && given.every((word) => words.includes(word))
+      return isGood ? undefined : `it must be a list of ${words.join(' and ')}`
+    },
+  }
+}
+
+function isRatio(value: string): string | undefined {
+  const number = Number(value)
+  const isGood = /^\d+(\.\d+)?$/.test(value) && number >= 0 && number <= 1
+  return isGood ? undefined : 'it must be a number from 0 to 1'
+}
+
+function splitList(value: string): string[] {
+  return value
+    .split(',')
+    .map((word) => word.trim())
+    .filter((word) => word !== '')
+}
+
+function shown(text: string): string {
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text
+}

@@ -1,0 +1,106 @@
+/**
+ * The disk port: all that the embedded engine asks of a file system. Paths are relative to the data
+ * folder and use `/`. A test brings a disk that tears, fills and lies (torture programme).
+ */
+
+export interface DiskFile {
+  /** Fills `into` from `position`; resolves to the bytes read, fewer only at the end of the file. */
+  read(into: Uint8Array, position: number): Promise<number>
+  /**
+   * Writes all buffers back to back at `position`. On a file opened with `dsync` they are on stable
+   * storage when it resolves. Throws DiskFullError when the space ran out on a file without `dsync`;
+   * after any other error nobody knows what the file holds.
+   */
+  write(buffers: readonly Uint8Array[], position: number): Promise<void>
+  /** fdatasync. An error means that what was unsynced may be lost for good: it is never retried. */
+  sync(): Promise<void>
+  truncate(length: number): Promise<void>
+  size(): Promise<number>
+  close(): Promise<void>
+}
+
+export interface OpenOptions {
+  /** Makes the file when it does not exist. */
+  readonly create?: boolean
+  /** Every write is durable when it returns. */
+  readonly dsync?: boolean
+}
+
+export interface Disk {
+  /** What a returned `dsync` write has survived. */
+  readonly durability: 'fsync' | 'fdatasync'
+  open(path: string, options?: OpenOptions): Promise<DiskFile>
+  /** Names in a folder, sorted; none when it does not exist. */
+  list(path: string): Promise<string[]>
+  exists(path: string): Promise<boolean>
+  /** Makes the folder and those above it; an existing one is fine. */
+  makeDirectory(path: string): Promise<void>
+  rename(from: string, to: string): Promise<void>
+  /** Removes a file. */
+  remove(path: string): Promise<void>
+  /** Removes an empty folder. */
+  removeDirectory(path: string): Promise<void>
+  /** Makes the entries of a folder durable. */
+  syncDirectory(path: string): Promise<void>
+  /** Space left for us, bytes. */
+  freeBytes(): Promise<number>
+}
+
+/** The space ran out before anything was promised: the write may be tried again later. */
+export class DiskFullError extends Error {
+  constructor(cause: unknown) {
+    super('No space left on the disk.', { cause })
+    this.name = 'DiskFullError'
+  }
+}
+
+/** The code that the operating system gave, such as `ENOENT`. */
+export function systemCode(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | undefined)?.code
+  return typeof code === 'string' ? code : undefined
+}
+
+/** Whether trying again later may help and nothing is lost meanwhile. */
+export function isPassing(error: unknown): boolean {
+  if (error instanceof DiskFullError) return true
+  const code = systemCode(error)
+  return code === 'EMFILE' || code === 'ENFILE'
+}
+
+/** The whole file, or undefined when it does not exist. */
+export async function readWhole(disk: Disk, path: string): Promise<Buffer | undefined> {
+  let file: DiskFile
+  try {
+    file = await disk.open(path)
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined
+    throw error
+  }
+  try {
+    const bytes = Buffer.alloc(await file.size())
+    return bytes.subarray(0, await file.read(bytes, 0))
+  } finally {
+    await file.close()
+  }
+}
+
+/** Writes a file so that a crash leaves the old one or the new one: temporary, sync, rename, sync. */
+export async function replaceFile(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
+  const temporary = `${path}.tmp`
+  const file = await disk.open(temporary, { create: true })
+  try {
+    await file.truncate(0)
+    await file.write([bytes], 0)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await disk.rename(temporary, path)
+  await disk.syncDirectory(folderOf(path))
+}
+
+/** The folder a path stands in; `.` for a name alone. */
+export function folderOf(path: string): string {
+  const slash = path.lastIndexOf('/')
+  return slash < 0 ? '.' : path.slice(0, slash)
+}

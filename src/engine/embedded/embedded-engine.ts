@@ -1,0 +1,283 @@
+/**
+ * The embedded engine: our own log on the local disk, one process. This file plugs the rooms
+ * together; what they promise stands in their own heads.
+ */
+import type { Clock } from '../../kit/clock.ts'
+import type { Logger } from '../../kit/logger.ts'
+import type { Random } from '../../kit/random.ts'
+import { randomId } from '../../kit/random.ts'
+import { GatewayError } from '../../model/errors.ts'
+import { hotTailBytesMax, partitionsMax, transactBytesMax } from '../../model/limits.ts'
+import type { Capabilities } from '../capabilities.ts'
+import type { Engine, EngineHealth } from '../engine.ts'
+import { EmbeddedTopics } from './catalog/embedded-topics.ts'
+import { TopicCatalog } from './catalog/topic-catalog.ts'
+import type { DirectoryLock } from './disk/directory-lock.ts'
+import type { Disk } from './disk/disk.ts'
+import { DiskSpace } from './disk/disk-space.ts'
+import { openMetaProperties } from './disk/meta-properties.ts'
+import { GroupCoordinator } from './group/coordinator.ts'
+import type { GroupCatalog, GroupTopic } from './group/group-catalog.ts'
+import type { JournalMeter, JournalSizes } from './journal/journal.ts'
+import { Journal } from './journal/journal.ts'
+import { embeddedCodecs } from './log/append-check.ts'
+import { EmbeddedLog } from './log/embedded-log.ts'
+import { Partitions } from './log/partitions.ts'
+import { EmbeddedTransactions } from './transaction/transact.ts'
+import type { CatalogTopic } from './catalog/topic-catalog.ts'
+
+/** What the engine reports; `app` plugs the metrics in. */
+export interface EngineMeter extends JournalMeter {
+  damagedBatch(): void
+}
+
+const silentMeter: EngineMeter = {
+  journalWrite: () => undefined,
+  checkpoint: () => undefined,
+  recovered: () => undefined,
+  damagedBatch: () => undefined,
+}
+
+export interface EmbeddedEngineOptions {
+  readonly disk: Disk
+  /** Absent where only one engine can exist, as on a simulated disk. */
+  readonly lock?: DirectoryLock
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly meter?: EngineMeter
+  /** `journal` when sessions outlive the process, so that a restart is no rebalance. */
+  readonly members: 'memory' | 'journal'
+  /** The disk failed and nothing can be promised any more: the process should end (exit code 70). */
+  readonly onFatal?: (cause: unknown) => void
+  readonly hotTailBytes?: number
+  readonly journalSizes?: JournalSizes
+}
+
+/** The engine, and what tests and a back-up may ask of it beyond the port. */
+export interface EmbeddedEngine extends Engine {
+  readonly kind: 'embedded'
+  /** Resolves when a checkpoint is complete. */
+  checkpoint(): Promise<void>
+}
+
+/** Nothing happens before `open()`. */
+export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEngine {
+  return new Embedded(options)
+}
+
+type Stage = 'new' | 'recovering' | 'open' | 'closing' | 'closed'
+
+class Embedded implements EmbeddedEngine {
+  readonly kind = 'embedded'
+  readonly capabilities: Capabilities
+  readonly log: EmbeddedLog
+  readonly transactions: EmbeddedTransactions
+  readonly groups: GroupCoordinator
+  readonly topics: EmbeddedTopics
+  readonly #options: EmbeddedEngineOptions
+  readonly #journal: Journal
+  readonly #partitions: Partitions
+  readonly #space: DiskSpace
+  #stage: Stage = 'new'
+  #clusterId = ''
+  #failure: unknown
+  #isFenced = false
+  #closing: Promise<void> | undefined
+
+  constructor(options: EmbeddedEngineOptions) {
+    this.#options = options
+    const { disk, clock, random, logger, members, meter = silentMeter } = options
+    this.capabilities = {
+      durability: disk.durability,
+      transactions: true,
+      transactBytesMax,
+      idempotencyKeys: 'none',
+      conditionalAppend: true,
+      denseOffsets: true,
+      groupHints: true,
+      codecs: embeddedCodecs,
+      partitionsMax,
+    }
+    const refusal = (): GatewayError | undefined => this.#refusal()
+    const onFailure = (cause: unknown): void => this.#journal.fence(cause)
+    const hotTailBytes = options.hotTailBytes ?? hotTailBytesMax
+    this.#partitions = new Partitions({
+      disk,
+      clock,
+      logger,
+      hotTailBytes,
+      onDiskFull: () => this.#space.noteFull(),
+      onFailure,
+    })
+    this.#space = new DiskSpace(disk, clock, () => this.#partitions.waitsForSpace)
+    const catalog = new TopicCatalog(this.#partitions)
+    this.groups = new GroupCoordinator({
+      // The journal restores the coordinator's machines, so each needs the other.
+      journal: {
+        write: (entries, timeoutMs) => this.#journal.write(entries, timeoutMs),
+        settled: (timeoutMs) => this.#journal.settled(timeoutMs),
+        logTimeMs: () => this.#journal.logTimeMs(),
+      },
+      catalog: groupCatalog(catalog, () => this.topics),
+      clock,
+      logger,
+      members,
+    })
+    this.#journal = new Journal({
+      disk,
+      clock,
+      logger,
+      meter,
+      machines: [catalog, ...this.groups.machines],
+      batches: this.#partitions,
+      onFence: (cause) => this.#onFence(cause),
+      ...(options.journalSizes === undefined ? {} : { sizes: options.journalSizes }),
+    })
+    this.topics = new EmbeddedTopics({
+      catalog,
+      partitions: this.#partitions,
+      journal: this.#journal,
+      clock,
+      random,
+      logger,
+      refusal,
+      onFailure,
+      clusterId: () => this.#clusterId,
+      engineConfig: {
+        'hot.tail.bytes': String(hotTailBytes),
+        'transact.bytes.max': String(transactBytesMax),
+      },
+    })
+    this.log = new EmbeddedLog({
+      partitions: this.#partitions,
+      journal: this.#journal,
+      clock,
+      logger,
+      refusal,
+      appendRefusal: () => this.#appendRefusal(),
+      moveLogStart: (log, before, timeoutMs) => this.topics.moveLogStart(log, before, timeoutMs),
+      onDamage: () => meter.damagedBatch(),
+    })
+    this.transactions = new EmbeddedTransactions({
+      log: this.log,
+      journal: this.#journal,
+      offsets: this.groups,
+      clock,
+      refusal: () => this.#appendRefusal(),
+    })
+  }
+
+  async open(): Promise<void> {
+    if (this.#stage !== 'new') throw new Error('Assertion: an engine opens once.')
+    this.#options.lock?.acquire()
+    this.#stage = 'recovering'
+    try {
+      const { disk, random } = this.#options
+      this.#clusterId = await openMetaProperties(disk, () => randomId(random, 16))
+      await this.#journal.open()
+      await this.#space.open()
+      this.topics.open()
+      this.groups.open()
+      this.#stage = 'open'
+    } catch (error) {
+      this.#options.lock?.release()
+      this.#stage = 'closed'
+      throw error
+    }
+  }
+
+  health(): EngineHealth {
+    if (this.#isFenced) {
+      return { state: 'fenced', reason: `The disk failed: ${messageOf(this.#failure)}` }
+    }
+    if (this.#stage === 'new' || this.#stage === 'recovering') {
+      return { state: 'recovering', recovery: this.#journal.progress }
+    }
+    const damaged = this.#partitions.damagedCount
+    if (damaged > 0) return { state: 'corrupt', reason: `${damaged} partitions have damage.` }
+    if (this.#space.isFull) return { state: 'full', reason: 'The disk is full.' }
+    return { state: 'ok' }
+  }
+
+  checkpoint(): Promise<void> {
+    return this.#journal.checkpoint()
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    if (this.#stage !== 'open') return
+    this.#stage = 'closing'
+    try {
+      await this.groups.close()
+      await this.topics.close()
+      await this.#space.close()
+      if (!this.#isFenced) this.#partitions.finish()
+      await this.#journal.close()
+    } finally {
+      await this.#partitions.close()
+      this.#stage = 'closed'
+      this.#options.lock?.release()
+    }
+  }
+
+  #onFence(cause: unknown): void {
+    if (this.#isFenced) return
+    this.#isFenced = true
+    this.#failure = cause
+    this.#options.logger.error({ err: cause }, 'The disk failed; the engine has stopped.')
+    this.#options.onFatal?.(cause)
+  }
+
+  #refusal(): GatewayError | undefined {
+    if (this.#isFenced) {
+      return new GatewayError('UNAVAILABLE', 'The engine has stopped because its disk failed.')
+    }
+    if (this.#stage === 'open') return undefined
+    const doing = this.#stage === 'closing' || this.#stage === 'closed' ? 'closing' : 'recovering'
+    return new GatewayError('UNAVAILABLE', `The engine is ${doing}.`)
+  }
+
+  #appendRefusal(): GatewayError | undefined {
+    const refusal = this.#refusal()
+    if (refusal !== undefined) return refusal
+    if (this.#space.isFull) return new GatewayError('DISK_FULL', 'The disk is full.')
+    const { inFlightBytes, high } = this.#partitions.pressure
+    if (inFlightBytes > high) {
+      return new GatewayError(
+        'OVERLOADED',
+        `${inFlightBytes} bytes are on their way to the disk; the limit is ${high}.`,
+      )
+    }
+    if (this.#journal.crowded) {
+      return new GatewayError('OVERLOADED', 'Checkpoints cannot keep up with the journal.')
+    }
+    return undefined
+  }
+}
+
+/** What the coordinator sees of the catalog: the newest state, durable or not. */
+function groupCatalog(catalog: TopicCatalog, topics: () => EmbeddedTopics): GroupCatalog {
+  return {
+    topic: (name) => groupTopic(catalog.byName(name)),
+    topicById: (id) => groupTopic(catalog.byId(id)),
+    *topics() {
+      for (const topic of catalog.all()) yield groupTopic(topic)!
+    },
+    watch: (onChange) => topics().watch(onChange),
+    onDelete: (listener) => catalog.onDelete(listener),
+  }
+}
+
+function groupTopic(topic: CatalogTopic | undefined): GroupTopic | undefined {
+  if (topic === undefined) return undefined
+  return { name: topic.name, id: topic.id, partitions: topic.logs.length }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

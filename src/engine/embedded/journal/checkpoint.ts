@@ -1,0 +1,147 @@
+/**
+ * Checkpoints: from time to time everything behind the journal is made durable in its own place and
+ * a snapshot says so, so that journal files can be used again and a start replays little.
+ */
+import type { Clock, Timer } from '../../../kit/clock.ts'
+import type { Logger } from '../../../kit/logger.ts'
+import { GatewayError } from '../../../model/errors.ts'
+import { isPassing } from '../disk/disk.ts'
+import type { Committer, JournalPosition } from './committer.ts'
+import type { SnapshotStore } from './snapshot.ts'
+
+const bytesBetweenMax = 256 * 1024 * 1024
+const timeBetweenMs = 60_000
+const idleMs = 5_000
+const tickMs = 1_000
+
+/** What a checkpoint needs to know about segments and state. */
+export interface CheckpointState {
+  /** Encodes everything, in this turn. */
+  sections(): ReadonlyMap<number, Uint8Array>
+  /** Resolves when every segment write of frames up to `frameSeq` has returned. */
+  written(frameSeq: number): Promise<void>
+  /** Makes segments, indexes and folders durable. */
+  sync(): Promise<void>
+}
+
+export interface CheckpointParts {
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly committer: Committer
+  readonly state: CheckpointState
+  readonly snapshots: SnapshotStore
+  readonly generation: number
+  readonly logTimeMs: () => number
+  /** Size of all journal files, bytes. */
+  readonly journalBytes: () => number
+  /** Frees the journal before this position. */
+  readonly recycle: (before: JournalPosition) => void
+  readonly meter: { checkpoint(seconds: number): void }
+}
+
+export class Checkpointer {
+  readonly #parts: CheckpointParts
+  #running: Promise<void> | undefined
+  #last: Promise<void> = Promise.resolve()
+  #timer: Timer | undefined
+  #lastFrameSeq = -1
+  #lastMs: number
+  #lastWriteMs: number
+  #bytesSince = 0
+  #stopped = false
+
+  constructor(parts: CheckpointParts) {
+    this.#parts = parts
+    this.#lastMs = this.#lastWriteMs = parts.clock.monotonicMs()
+  }
+
+  start(): void {
+    this.#timer = this.#parts.clock.after(tickMs, () => {
+      if (this.#stopped) return
+      this.#check()
+      this.start()
+    })
+  }
+
+  /** No further checkpoint begins by itself; resolves when the present one is done. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#timer?.cancel()
+    await this.#running
+  }
+
+  /** A frame of this size became durable. */
+  noteFrame(bytes: number): void {
+    this.#bytesSince += bytes
+    this.#lastWriteMs = this.#parts.clock.monotonicMs()
+    if (this.#bytesSince >= Math.min(bytesBetweenMax, this.#parts.journalBytes() / 3))
+      this.request()
+  }
+
+  /** Begins a checkpoint unless one is running. */
+  request(): void {
+    if (this.#stopped || this.#running !== undefined) return
+    this.#running = this.#attempt().finally(() => {
+      this.#running = undefined
+    })
+  }
+
+  /** One checkpoint, after the one that is running. Throws what went wrong. */
+  run(): Promise<void> {
+    const next = this.#last.then(() => this.#make())
+    this.#last = next.catch(() => undefined)
+    return next
+  }
+
+  async #make(): Promise<void> {
+    const { clock, committer, state, snapshots, generation } = this.#parts
+    const startMs = clock.monotonicMs()
+    // The line and the state belong to one turn: the snapshot holds exactly the frames up to it.
+    const frameSeq = committer.cut()
+    const sections = state.sections()
+    const logTimeMs = this.#parts.logTimeMs()
+    const position = await this.#positionBehindTheLine()
+    const bytes = this.#bytesSince
+    await state.written(frameSeq)
+    await state.sync()
+    await snapshots.save({ generation, logTimeMs, position, sections })
+    await snapshots.prune()
+    this.#lastFrameSeq = frameSeq
+    this.#lastMs = clock.monotonicMs()
+    this.#bytesSince -= bytes
+    if (snapshots.neededFrom !== undefined) this.#parts.recycle(snapshots.neededFrom)
+    this.#parts.meter.checkpoint((this.#lastMs - startMs) / 1000)
+  }
+
+  #check(): void {
+    if (this.#parts.committer.durableSeq === this.#lastFrameSeq) return
+    const nowMs = this.#parts.clock.monotonicMs()
+    if (nowMs - this.#lastMs >= timeBetweenMs || nowMs - this.#lastWriteMs >= idleMs) this.request()
+  }
+
+  #positionBehindTheLine(): Promise<JournalPosition> {
+    const { committer } = this.#parts
+    return new Promise((resolve, reject) => {
+      committer.whenSettled({
+        deadlineMs: Infinity,
+        settle: (error) => {
+          if (error === undefined) resolve(committer.position)
+          else reject(error)
+        },
+      })
+    })
+  }
+
+  async #attempt(): Promise<void> {
+    try {
+      await this.run()
+    } catch (error) {
+      if (isPassing(error)) {
+        // Nothing is lost: the journal still holds everything. The next tick tries again.
+        this.#parts.logger.warn({ err: error }, 'A checkpoint has to wait for space on the disk.')
+      } else if (!(error instanceof GatewayError)) {
+        this.#parts.committer.fence(error)
+      }
+    }
+  }
+}

@@ -1,0 +1,133 @@
+/** What an append must satisfy before it may join the journal. */
+import { GatewayError } from '../../../model/errors.ts'
+import { timestampAheadMsMax } from '../../../model/limits.ts'
+import { readRecords } from '../../../model/batch-reader.ts'
+import type { Codec } from '../../../model/record-batch.ts'
+import {
+  batchHeaderBytes,
+  batchProblem,
+  codecOf,
+  hasLogAppendTime,
+  isControl,
+  isTransactional,
+  lastOffsetDeltaOf,
+  maxTimestampOf,
+  producerIdOf,
+  recordCountOf,
+} from '../../../model/record-batch.ts'
+import type { TopicPartition } from '../../../model/topic.ts'
+import type { PartitionLog } from './partition-log.ts'
+import type { Partitions } from './partitions.ts'
+
+/** Codecs that can be decoded here, and so be checked. */
+export const embeddedCodecs: readonly Codec[] = ['none', 'gzip', 'zstd']
+
+/** The partition a call means; an error when there is none, or another topic has the name now. */
+export function findPartition(
+  partitions: Partitions,
+  tp: TopicPartition,
+  topicId: string | undefined,
+): PartitionLog | GatewayError {
+  const logs = partitions.shown(tp.topic)
+  if (logs === undefined) {
+    return new GatewayError('UNKNOWN_TOPIC', `Topic '${tp.topic}' does not exist.`)
+  }
+  if (topicId !== undefined && logs[0]?.topicId !== topicId) {
+    return new GatewayError(
+      'EPOCH_MISMATCH',
+      `Topic '${tp.topic}' was deleted and made again: its id is not '${topicId}' any more.`,
+    )
+  }
+  return (
+    logs[tp.partition] ??
+    new GatewayError(
+      'UNKNOWN_PARTITION',
+      `Topic '${tp.topic}' has ${logs.length} partitions; ${tp.partition} is none of them.`,
+    )
+  )
+}
+
+/** Why this batch cannot be appended to this partition, or undefined. */
+export function batchRefusal(
+  log: PartitionLog,
+  batch: Uint8Array,
+  trusted: boolean,
+  nowMs: number,
+): GatewayError | undefined {
+  const { topic, partition } = log.tp
+  if (log.deleted) return new GatewayError('UNKNOWN_TOPIC', `Topic '${topic}' does not exist.`)
+  if (log.damage !== undefined) {
+    return new GatewayError(
+      'CORRUPT_BATCH',
+      `Partition ${partition} of '${topic}' is damaged and takes no records until an operator has looked at it.`,
+    )
+  }
+  const { messageBytesMax, logAppendTime } = log.settings
+  if (batch.length > messageBytesMax) {
+    return new GatewayError(
+      'RECORD_TOO_LARGE',
+      `A batch of ${batch.length} bytes is above max.message.bytes of '${topic}' (${messageBytesMax}).`,
+    )
+  }
+  if (!trusted) {
+    const problem = structureProblem(batch)
+    if (problem !== undefined) return new GatewayError('INVALID_RECORD', `The batch ${problem}.`)
+    if (!embeddedCodecs.includes(codecOf(batch)!)) {
+      return new GatewayError('UNSUPPORTED', `The codec ${codecOf(batch)} is not supported here.`)
+    }
+    const inside = recordsProblem(batch)
+    if (inside !== undefined) return new GatewayError('INVALID_RECORD', `The batch ${inside}.`)
+  }
+  const aheadMs = maxTimestampOf(batch) - nowMs
+  if (!logAppendTime && aheadMs > timestampAheadMsMax) {
+    return new GatewayError(
+      'INVALID_RECORD',
+      `A timestamp is ${aheadMs} ms ahead of the gateway's clock; at most ${timestampAheadMsMax} are allowed.`,
+    )
+  }
+  return undefined
+}
+
+/** Why a conditional append is refused, or undefined. `end` is where the batch would go. */
+export function preconditionRefusal(
+  log: PartitionLog,
+  expectedEnd: number | undefined,
+  end: number,
+): GatewayError | undefined {
+  if (expectedEnd === undefined || expectedEnd === end) return undefined
+  return new GatewayError(
+    'PRECONDITION',
+    `Partition ${log.tp.partition} of '${log.tp.topic}' ends at ${end}, not at ${expectedEnd}.`,
+  )
+}
+
+function structureProblem(batch: Uint8Array): string | undefined {
+  if (batch.length < batchHeaderBytes) return 'is shorter than its header'
+  const problem = batchProblem(batch)
+  if (problem !== undefined) return problem
+  if (isControl(batch) || isTransactional(batch)) return 'is a control or transactional batch'
+  if (hasLogAppendTime(batch)) return 'claims a log append time'
+  if (producerIdOf(batch) !== -1) return 'names a producer id'
+  const count = recordCountOf(batch)
+  if (count === 0 || count !== lastOffsetDeltaOf(batch) + 1) {
+    return `holds ${count} records for ${lastOffsetDeltaOf(batch) + 1} offsets`
+  }
+  return undefined
+}
+
+/** The records must be what the header says, because nobody looks at them again until they are read. */
+function recordsProblem(batch: Uint8Array): string | undefined {
+  try {
+    const records = readRecords(batch)
+    const first = records[0]!.offset
+    let maxTimestamp = -Infinity
+    for (const [i, record] of records.entries()) {
+      if (record.offset !== first + i) return 'has records whose offsets are not dense'
+      if (record.timestamp > maxTimestamp) maxTimestamp = record.timestamp
+    }
+    if (maxTimestamp !== maxTimestampOf(batch)) return 'does not know its largest timestamp'
+    return undefined
+  } catch {
+    return 'has records that cannot be read'
+  }
+}

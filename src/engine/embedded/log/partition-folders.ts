@@ -1,0 +1,149 @@
+/**
+ * The folders below `logs/`: made with their `partition.metadata`, renamed when their topic is
+ * deleted, and believed after a crash only under the right topic id.
+ */
+import type { Logger } from '../../../kit/logger.ts'
+import type { Disk } from '../disk/disk.ts'
+import { readWhole, replaceFile, systemCode } from '../disk/disk.ts'
+import type { PartitionLog } from './partition-log.ts'
+
+const logsFolder = 'logs'
+const quarantineFolder = 'quarantine'
+const metadataName = 'partition.metadata'
+
+export class PartitionFolders {
+  readonly #disk: Disk
+  readonly #logger: Logger
+  /** Folders renamed for deletion; removed in the background. */
+  readonly #doomed: string[] = []
+  #removing: Promise<void> | undefined
+
+  constructor(disk: Disk, logger: Logger) {
+    this.#disk = disk
+    this.#logger = logger
+  }
+
+  /** Makes the folders of new partitions, durable when it resolves. */
+  async make(logs: readonly PartitionLog[]): Promise<void> {
+    for (const log of logs) {
+      if (await this.#disk.exists(log.folder)) await this.#setAside(log)
+      await this.#disk.makeDirectory(log.folder)
+      await this.#writeMetadata(log)
+    }
+    await this.#disk.syncDirectory(logsFolder)
+  }
+
+  /** Renames the folders of a deleted topic, durable when it resolves; their removal follows. */
+  async doom(logs: readonly PartitionLog[]): Promise<void> {
+    for (const log of logs) {
+      await this.#doomOne(log.folder.slice(logsFolder.length + 1), log.topicId)
+    }
+    await this.#disk.syncDirectory(logsFolder)
+    this.removeDoomed()
+  }
+
+  /**
+   * After a crash: brings `logs/` in line with the catalog. `isKnown` says whether the snapshot has a
+   * position for a partition, so that its folder may be believed without readable metadata. Resolves
+   * to the partitions whose folder was made or has a new file.
+   */
+  async settle(
+    logs: Iterable<PartitionLog>,
+    isKnown: (ref: number) => boolean,
+  ): Promise<Set<PartitionLog>> {
+    const byName = new Map<string, PartitionLog>()
+    const ids = new Set<string>()
+    for (const log of logs) {
+      byName.set(log.folder.slice(logsFolder.length + 1), log)
+      ids.add(log.topicId)
+    }
+    const changed = new Set<PartitionLog>()
+    for (const name of await this.#disk.list(logsFolder)) {
+      if (name.endsWith('-delete')) {
+        this.#doomed.push(name)
+        continue
+      }
+      const log = byName.get(name)
+      const id = await this.#readMetadata(name)
+      if (log !== undefined && id === log.topicId) byName.delete(name)
+      else if (id !== undefined && !ids.has(id)) await this.#doomOne(name, id)
+      else if (log !== undefined && id === undefined) {
+        if (!isKnown(log.ref)) await this.#empty(log.folder)
+        await this.#writeMetadata(log)
+        changed.add(log)
+        byName.delete(name)
+      } else {
+        this.#logger.warn({ folder: name }, 'No topic explains this folder in logs/; left alone.')
+      }
+    }
+    for (const log of byName.values()) {
+      if (await this.#disk.exists(log.folder)) await this.#setAside(log)
+      await this.#disk.makeDirectory(log.folder)
+      await this.#writeMetadata(log)
+      changed.add(log)
+    }
+    return changed
+  }
+
+  /** Starts removing what was renamed. Failures are left for the next start. */
+  removeDoomed(): void {
+    this.#removing ??= this.#removeAll().finally(() => {
+      this.#removing = undefined
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#removing
+  }
+
+  async #removeAll(): Promise<void> {
+    for (let name = this.#doomed.shift(); name !== undefined; name = this.#doomed.shift()) {
+      try {
+        await this.#empty(`${logsFolder}/${name}`)
+        await this.#disk.removeDirectory(`${logsFolder}/${name}`)
+      } catch (error) {
+        this.#logger.warn(
+          { err: error, folder: name },
+          'A deleted partition could not be removed yet.',
+        )
+      }
+    }
+  }
+
+  async #doomOne(name: string, topicId: string): Promise<void> {
+    // The id stands first: on a long topic name the suffix would break the 255 bytes of a file name.
+    const doomed = `${topicId}-${name.slice(name.lastIndexOf('-') + 1)}-delete`
+    try {
+      await this.#disk.rename(`${logsFolder}/${name}`, `${logsFolder}/${doomed}`)
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return
+      throw error
+    }
+    this.#doomed.push(doomed)
+  }
+
+  /** A folder that stands where a new one belongs and is nobody's: an operator may want it. */
+  async #setAside(log: PartitionLog): Promise<void> {
+    await this.#disk.makeDirectory(quarantineFolder)
+    const name = log.folder.slice(logsFolder.length + 1)
+    await this.#disk.rename(log.folder, `${quarantineFolder}/${log.topicId}-${name}`.slice(0, 255))
+    await this.#disk.syncDirectory(quarantineFolder)
+    this.#logger.warn({ folder: name }, 'A folder that no topic explains was moved to quarantine/.')
+  }
+
+  async #empty(folder: string): Promise<void> {
+    for (const name of await this.#disk.list(folder)) await this.#disk.remove(`${folder}/${name}`)
+  }
+
+  async #writeMetadata(log: PartitionLog): Promise<void> {
+    const text = `version: 0\ntopic_id: ${log.topicId}\n`
+    await replaceFile(this.#disk, `${log.folder}/${metadataName}`, Buffer.from(text))
+  }
+
+  async #readMetadata(name: string): Promise<string | undefined> {
+    const bytes = await readWhole(this.#disk, `${logsFolder}/${name}/${metadataName}`)
+    return /^version: 0\ntopic_id: ([A-Za-z0-9_-]{22})\n$/.exec(
+      bytes?.toString('latin1') ?? '',
+    )?.[1]
+  }
+}

@@ -1,0 +1,434 @@
+/**
+ * One partition: its segments, its two ends, its part of the hot tail.
+ *
+ *   logStart ≤ … written end ≤ readable end ≤ next offset
+ *
+ * The next offset rises when a batch joins the journal (applied early), the readable end when its
+ * frame is durable (shown late), the written end when its segment write has returned. Between
+ * written and readable end the batches are in memory alone, and readers get them from there.
+ */
+import type { Offset } from '../../../model/offset.ts'
+import {
+  baseTimestampOf,
+  lastOffsetDeltaOf,
+  lastOffsetOf,
+  maxTimestampOf,
+  setBaseOffset,
+  setLeaderEpoch,
+} from '../../../model/record-batch.ts'
+import type { TopicPartition } from '../../../model/topic.ts'
+import type { JournalEntry } from '../journal/journal-frame.ts'
+import type { BatchOwner, EntryCall } from './batch-entry.ts'
+import { BatchEntry } from './batch-entry.ts'
+import type { SegmentFiles, SegmentPosition, SegmentRead } from './segment.ts'
+import { MissingSegmentError, Segment } from './segment.ts'
+
+/** Kafka's index entries hold offsets relative to the segment's base in 31 bits. */
+const offsetsPerSegmentMax = 0x7fff_ffff
+/** One segment write takes at most so much, so that partitions take turns. */
+const runBytesMax = 4 * 1024 * 1024
+const runBatchesMax = 4096
+/** Beyond so many the count is not the news any more. */
+const damageNotedMax = 10_000
+
+/** The settings of a topic that its partitions obey; the catalog changes them in place. */
+export interface PartitionSettings {
+  segmentBytes: number
+  segmentMs: number
+  messageBytesMax: number
+  logAppendTime: boolean
+}
+
+/** A partition's recovery position: how far a checkpoint reaches. */
+export interface PartitionPosition {
+  readonly nextOffset: Offset
+  readonly segmentBase: Offset
+  readonly segment: SegmentPosition
+}
+
+/** Batches of one partition that one segment write takes. */
+export interface SegmentRun {
+  readonly segment: Segment
+  readonly batches: readonly BatchEntry[]
+  readonly bytes: number
+}
+
+export interface PartitionParts {
+  readonly tp: TopicPartition
+  readonly topicId: string
+  readonly ref: number
+  readonly settings: PartitionSettings
+  readonly files: SegmentFiles
+}
+
+export class PartitionLog implements BatchOwner {
+  readonly tp: TopicPartition
+  readonly topicId: string
+  readonly ref: number
+  readonly settings: PartitionSettings
+  readonly folder: string
+  /** Applied early: where the next batch goes. */
+  nextOffset: Offset = 0
+  /** Shown late: where readers stop. */
+  readableEnd: Offset = 0
+  /** Shown: offsets below are gone. */
+  logStart: Offset = 0
+  /** Applied: a log start that is on its way to the journal. */
+  plannedLogStart: Offset = 0
+  /** The topic's delete has joined the journal. */
+  deleted = false
+  /** Its folder exists; until then durable batches wait in memory. */
+  isReady = false
+  /** The delete is durable and memory was let go. */
+  isDropped = false
+  /** Why appends are refused: its files are not what the last checkpoint left. */
+  damage: string | undefined
+  readonly #damagedOffsets = new Set<Offset>()
+  /** The folder has entries that are not durable. */
+  folderNeedsSync = false
+  /** Whether the segment writer has it in its queue. */
+  isQueued = false
+  readonly #files: SegmentFiles
+  #segments: Segment[] = []
+  /** Durable batches in memory, in offset order, from `#head` on. */
+  #ring: BatchEntry[] = []
+  #head = 0
+  /** Index in the ring of the first batch that is not in its segment yet. */
+  #unwritten = 0
+
+  constructor(parts: PartitionParts) {
+    this.tp = parts.tp
+    this.topicId = parts.topicId
+    this.ref = parts.ref
+    this.settings = parts.settings
+    this.#files = parts.files
+    this.folder = `logs/${parts.tp.topic}-${parts.tp.partition}`
+  }
+
+  /** Bytes in segments. */
+  get bytes(): number {
+    let bytes = 0
+    for (const segment of this.#segments) bytes += segment.writtenBytes
+    return bytes
+  }
+
+  /** Damaged batches that reads have met. */
+  get damagedBatches(): number {
+    return this.#damagedOffsets.size
+  }
+
+  /** Counts damage once; true when it is new. */
+  noteDamage(offset: Offset): boolean {
+    if (this.#damagedOffsets.size >= damageNotedMax || this.#damagedOffsets.has(offset))
+      return false
+    this.#damagedOffsets.add(offset)
+    return true
+  }
+
+  get segments(): readonly Segment[] {
+    return this.#segments
+  }
+
+  get writtenEnd(): Offset {
+    return this.#ring[this.#unwritten]?.baseOffset ?? this.readableEnd
+  }
+
+  get hasUnwritten(): boolean {
+    return this.#unwritten < this.#ring.length
+  }
+
+  /**
+   * Gives a batch its offsets and its place and patches them in. In the same turn it must join the
+   * journal, because the next batch builds on it.
+   */
+  stage(
+    batch: Uint8Array,
+    generation: number,
+    call: EntryCall | undefined,
+    index: number,
+  ): BatchEntry {
+    const baseOffset = this.nextOffset
+    setBaseOffset(batch, baseOffset)
+    setLeaderEpoch(batch, generation)
+    const lastOffset = baseOffset + lastOffsetDeltaOf(batch)
+    const segment = this.#segmentFor(baseOffset, lastOffset, batch)
+    return this.#plan(segment, baseOffset, lastOffset, batch, call, index)
+  }
+
+  /** A batch of a recovered frame: its place is what the frame says. */
+  restage(entry: JournalEntry): BatchEntry {
+    if (entry.baseOffset !== this.nextOffset) {
+      throw new Error(
+        `${this.folder}: the journal goes on at offset ${entry.baseOffset}, not ${this.nextOffset}.`,
+      )
+    }
+    // A copy, because the payload lies in a large read buffer that must not be kept for it.
+    const batch = Buffer.from(entry.payload)
+    let segment = this.#segments.at(-1)
+    if (segment === undefined || segment.base !== entry.segmentBase) {
+      segment = this.#roll(entry.segmentBase)
+    }
+    if (segment.plannedBytes !== entry.segmentPos) {
+      throw new Error(
+        `${this.folder}: the journal goes on at byte ${entry.segmentPos}, not ${segment.plannedBytes}.`,
+      )
+    }
+    return this.#plan(segment, entry.baseOffset, lastOffsetOf(batch), batch, undefined, 0)
+  }
+
+  reveal(batch: BatchEntry): void {
+    this.readableEnd = batch.lastOffset + 1
+    this.#ring.push(batch)
+  }
+
+  evict(batch: BatchEntry): void {
+    // A deleted partition has let go of everything already.
+    if (this.#ring[this.#head] !== batch) return
+    this.#ring[this.#head++] = undefined as never
+    if (this.#head > 1024 && this.#head * 2 > this.#ring.length) {
+      this.#ring = this.#ring.slice(this.#head)
+      this.#unwritten -= this.#head
+      this.#head = 0
+    }
+  }
+
+  /** What the next segment write takes: unwritten batches in a row, of one segment. */
+  nextRun(): SegmentRun | undefined {
+    const first = this.#ring[this.#unwritten]
+    if (first === undefined || !this.isReady) return undefined
+    const batches: BatchEntry[] = []
+    let bytes = 0
+    for (let i = this.#unwritten; i < this.#ring.length; i++) {
+      const batch = this.#ring[i]!
+      if (batch.segment !== first.segment || batches.length === runBatchesMax) break
+      if (bytes > 0 && bytes + batch.payload.length > runBytesMax) break
+      batches.push(batch)
+      bytes += batch.payload.length
+    }
+    return { segment: first.segment, batches, bytes }
+  }
+
+  noteWritten(run: SegmentRun): void {
+    this.#unwritten += run.batches.length
+  }
+
+  /** Lets go of everything in memory, for a deleted topic. Returns the batches not yet written. */
+  drop(): readonly BatchEntry[] {
+    this.isDropped = true
+    const unwritten = this.#ring.slice(this.#unwritten)
+    this.#ring = []
+    this.#head = this.#unwritten = 0
+    return unwritten
+  }
+
+  /** Batches in memory from the one that holds `from`; undefined when that is not there. */
+  readTail(from: Offset, bytesMax: number): SegmentRead | undefined {
+    const ring = this.#ring
+    const oldest = ring[this.#head]
+    if (oldest === undefined || from < oldest.baseOffset) return undefined
+    let low = this.#head
+    let high = ring.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (ring[middle]!.lastOffset < from) low = middle + 1
+      else high = middle
+    }
+    const batches: Uint8Array[] = []
+    let taken = 0
+    let next = from
+    for (let i = low; i < ring.length; i++) {
+      const { payload, lastOffset } = ring[i]!
+      if (batches.length > 0 && taken + payload.length > bytesMax) break
+      batches.push(payload)
+      taken += payload.length
+      next = lastOffset + 1
+    }
+    return { batches, next }
+  }
+
+  /**
+   * Batches from the one that holds `from`, which is below the readable end. Never throws for damage:
+   * what cannot be read is said, with where to go on.
+   */
+  async read(from: Offset, bytesMax: number): Promise<SegmentRead> {
+    const tail = this.readTail(from, bytesMax)
+    if (tail !== undefined) return tail
+    const number = this.#segmentNumber(from)
+    const segment = this.#segments[number]
+    const following = this.#segments[number + 1]
+    const end = Math.min(following?.base ?? Infinity, this.writtenEnd)
+    if (segment === undefined) {
+      const next = this.#segments[0]?.base ?? this.writtenEnd
+      return { batches: [], next, damage: `No segment holds offset ${from}.` }
+    }
+    try {
+      return await segment.read(from, bytesMax, end)
+    } catch (error) {
+      if (error instanceof MissingSegmentError) {
+        return { batches: [], next: end, damage: error.message }
+      }
+      throw error
+    }
+  }
+
+  /** The first offset that can hold a record at or after `timestamp`, by the time indexes. */
+  async firstCandidate(timestamp: number): Promise<Offset> {
+    const last = this.#segments.length - 1
+    for (const [i, segment] of this.#segments.entries()) {
+      if (i < last) await segment.loadMaxTimestamp()
+      if (segment.maxTimestamp < timestamp) continue
+      return Math.max(this.logStart, await segment.firstCandidate(timestamp))
+    }
+    return this.readableEnd
+  }
+
+  /** The last offset of the batch with the largest timestamp that readers may see. */
+  async maxTimestampBatch(): Promise<{ timestamp: number; lastOffset: Offset } | undefined> {
+    let best: { timestamp: number; lastOffset: Offset } | undefined
+    for (const [i, segment] of this.#segments.entries()) {
+      if (i < this.#segments.length - 1) await segment.loadMaxTimestamp()
+      const { maxTimestamp: timestamp, maxTimestampOffset: lastOffset } = segment
+      if (lastOffset >= this.logStart && timestamp > (best?.timestamp ?? -1)) {
+        best = { timestamp, lastOffset }
+      }
+    }
+    return best
+  }
+
+  /** The position of this turn; encoded into a snapshot. */
+  position(): PartitionPosition {
+    const active = this.#segments.at(-1)
+    return {
+      nextOffset: this.nextOffset,
+      segmentBase: active?.base ?? this.nextOffset,
+      segment: active?.position ?? emptyPosition,
+    }
+  }
+
+  /** The final entries of the time index, before the checkpoint of a clean stop. */
+  finish(): void {
+    this.#segments.at(-1)?.finish()
+  }
+
+  /**
+   * Brings the files back to a recovery position, without one to nothing: the journal has the rest.
+   * Below the position nothing is ever cut.
+   */
+  async restore(position: PartitionPosition | undefined): Promise<void> {
+    const activeBase = position?.segmentBase ?? 0
+    const isEmpty = position === undefined || position.segment.bytes === 0
+    const bases = await this.#removeBeyond(isEmpty ? activeBase - 1 : activeBase)
+    this.nextOffset = position?.nextOffset ?? 0
+    this.readableEnd = this.nextOffset
+    this.#segments = []
+    for (const base of bases) {
+      if (base === activeBase) continue
+      const segment = new Segment(this.folder, base, this.#files, false)
+      await segment.measure()
+      this.#segments.push(segment)
+    }
+    this.isReady = true
+    if (isEmpty) return
+    const active = new Segment(this.folder, activeBase, this.#files, false)
+    this.#segments.push(active)
+    if (!(await active.truncateTo(position.segment))) {
+      this.damage = `Segment ${activeBase} of ${this.folder} is shorter than the last checkpoint says.`
+    }
+  }
+
+  /** Makes written bytes and indexes durable; the folder follows separately. */
+  async syncSegments(): Promise<void> {
+    for (const segment of this.#segments) {
+      try {
+        if (segment.needsSync) await segment.sync()
+      } finally {
+        if (segment.takeNewName()) this.folderNeedsSync = true
+      }
+    }
+  }
+
+  async abandon(): Promise<void> {
+    for (const segment of this.#segments) await segment.abandon()
+  }
+
+  #plan(
+    segment: Segment,
+    baseOffset: Offset,
+    lastOffset: Offset,
+    payload: Uint8Array,
+    call: EntryCall | undefined,
+    index: number,
+  ): BatchEntry {
+    const maxTimestamp = maxTimestampOf(payload)
+    const segmentPos = segment.plan(
+      lastOffset,
+      payload.length,
+      baseTimestampOf(payload),
+      maxTimestamp,
+    )
+    this.nextOffset = lastOffset + 1
+    return new BatchEntry(
+      this,
+      this.ref,
+      { segment, segmentPos },
+      { baseOffset, lastOffset, maxTimestamp, payload },
+      call,
+      index,
+    )
+  }
+
+  #segmentFor(base: Offset, last: Offset, batch: Uint8Array): Segment {
+    const active = this.#segments.at(-1)
+    if (active === undefined) return this.#roll(base)
+    const { segmentBytes, segmentMs } = this.settings
+    const isFull =
+      active.plannedBytes + batch.length > segmentBytes ||
+      last - active.base > offsetsPerSegmentMax ||
+      maxTimestampOf(batch) - active.firstTimestamp > segmentMs
+    return isFull && active.plannedBytes > 0 ? this.#roll(base) : active
+  }
+
+  #roll(base: Offset): Segment {
+    this.#segments.at(-1)?.finish()
+    const segment = new Segment(this.folder, base, this.#files, true)
+    this.#segments.push(segment)
+    return segment
+  }
+
+  #segmentNumber(offset: Offset): number {
+    let low = 0
+    let high = this.#segments.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.#segments[middle]!.base <= offset) low = middle + 1
+      else high = middle
+    }
+    return low - 1
+  }
+
+  /** Removes segments above `activeBase`; returns the bases of those that stay, rising. */
+  async #removeBeyond(activeBase: Offset): Promise<Offset[]> {
+    const { disk } = this.#files
+    const bases = new Set<Offset>()
+    for (const name of await disk.list(this.folder)) {
+      const match = /^(\d{20})\.(log|index|timeindex)$/.exec(name)
+      if (match === null) continue
+      const base = Number(match[1])
+      if (base > activeBase) {
+        await disk.remove(`${this.folder}/${name}`)
+        this.folderNeedsSync = true
+      } else if (match[2] === 'log') bases.add(base)
+    }
+    return [...bases].sort((left, right) => left - right)
+  }
+}
+
+const emptyPosition: SegmentPosition = {
+  bytes: 0,
+  firstTimestamp: -1,
+  maxTimestamp: -1,
+  maxTimestampOffset: -1,
+  bytesSinceEntry: 0,
+  indexEntries: 0,
+  timeEntries: 0,
+}

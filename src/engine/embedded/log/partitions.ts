@@ -1,0 +1,328 @@
+/**
+ * All partitions of the data folder, as the journal and the catalog see them: found by the number
+ * that stands in journal entries, or by name once their topic is shown.
+ */
+import type { Clock } from '../../../kit/clock.ts'
+import type { Logger } from '../../../kit/logger.ts'
+import { readInt64, readUint32, writeInt32, writeInt64 } from '../../../model/offset.ts'
+import type { TopicPartition } from '../../../model/topic.ts'
+import type { Disk } from '../disk/disk.ts'
+import type { BatchKeeper } from '../journal/journal.ts'
+import type { JournalEntry } from '../journal/journal-frame.ts'
+import { entryKinds } from '../journal/state-machine.ts'
+import { BatchEntry } from './batch-entry.ts'
+import { HotTail } from './hot-tail.ts'
+import { OpenFiles } from './open-files.ts'
+import type { PartitionPosition, PartitionSettings } from './partition-log.ts'
+import { PartitionLog } from './partition-log.ts'
+import { PartitionFolders } from './partition-folders.ts'
+import { LogPressure } from './pressure.ts'
+import type { SegmentFiles } from './segment.ts'
+import { SegmentWriter } from './segment-writer.ts'
+import { Watchers } from './watchers.ts'
+
+export const logsFolder = 'logs'
+
+/** Syncs at one time in a checkpoint: appends need the disk too. */
+const syncsAtOnce = 2
+/** Replayed bytes in memory before their segment writes are awaited. */
+const replayBytesMax = 16 * 1024 * 1024
+
+export interface PartitionsParts {
+  readonly disk: Disk
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly hotTailBytes?: number
+  readonly onDiskFull: () => void
+  readonly onFailure: (cause: unknown) => void
+}
+
+export interface PartitionIdentity {
+  readonly tp: TopicPartition
+  readonly topicId: string
+  readonly ref: number
+  readonly settings: PartitionSettings
+}
+
+export class Partitions implements BatchKeeper {
+  readonly pressure = new LogPressure()
+  readonly watchers: Watchers
+  readonly folders: PartitionFolders
+  readonly #disk: Disk
+  readonly #files: SegmentFiles
+  readonly #hotTail: HotTail
+  readonly #writer: SegmentWriter
+  readonly #byRef = new Map<number, PartitionLog>()
+  /** Topics that callers may see, by name. */
+  readonly #shown = new Map<string, readonly PartitionLog[]>()
+  /** Recovery positions of a snapshot, until `prepare`. */
+  #positions = new Map<number, PartitionPosition>()
+  #generation = 0
+  #replayedBytes = 0
+
+  constructor(parts: PartitionsParts) {
+    const { disk, clock, logger, onDiskFull, onFailure } = parts
+    this.#disk = disk
+    this.#files = { disk, openFiles: new OpenFiles() }
+    this.#hotTail = new HotTail(parts.hotTailBytes)
+    this.watchers = new Watchers(clock, logger)
+    this.folders = new PartitionFolders(disk, logger)
+    this.#writer = new SegmentWriter({
+      clock,
+      logger,
+      onDiskFull,
+      onFailure,
+      onWritten: (batch) => {
+        this.pressure.release(batch.payload.length)
+        this.#hotTail.noteWritten(batch)
+      },
+    })
+  }
+
+  get generation(): number {
+    return this.#generation
+  }
+
+  /** Whether segment writes are held back because the disk is full. */
+  get waitsForSpace(): boolean {
+    return this.#writer.waitsForSpace
+  }
+
+  /** Partitions with damage that was met. */
+  get damagedCount(): number {
+    let count = 0
+    for (const log of this.#byRef.values()) {
+      if (log.damage !== undefined || log.damagedBatches > 0) count++
+    }
+    return count
+  }
+
+  /** Makes a partition known to the journal; the catalog's `apply` calls it. */
+  add(identity: PartitionIdentity): PartitionLog {
+    const log = new PartitionLog({ ...identity, files: this.#files })
+    this.#byRef.set(identity.ref, log)
+    return log
+  }
+
+  /** A deleted partition: the journal's batches for it are skipped from now on. */
+  forget(ref: number): void {
+    const log = this.#byRef.get(ref)
+    if (log === undefined) return
+    log.deleted = true
+    this.#byRef.delete(ref)
+  }
+
+  /** The folders of new partitions exist: batches that waited in memory go to their segments. */
+  ready(logs: readonly PartitionLog[]): void {
+    for (const log of logs) {
+      log.isReady = true
+      this.#writer.enqueue(log)
+    }
+  }
+
+  /** Lets callers find the partitions of a topic. */
+  show(topic: string, logs: readonly PartitionLog[]): void {
+    this.#shown.set(topic, logs)
+    for (const log of logs) this.watchers.wake(log.tp, log.readableEnd)
+  }
+
+  hide(topic: string): void {
+    const logs = this.#shown.get(topic) ?? []
+    this.#shown.delete(topic)
+    for (const log of logs) this.watchers.wake(log.tp, log.readableEnd)
+  }
+
+  shown(topic: string): readonly PartitionLog[] | undefined {
+    return this.#shown.get(topic)
+  }
+
+  /** Frees the memory and the descriptors of a deleted partition. */
+  async drop(log: PartitionLog): Promise<void> {
+    const unwritten = log.drop()
+    for (const batch of unwritten) this.pressure.release(batch.payload.length)
+    this.#writer.discard(unwritten, log)
+    await log.abandon()
+  }
+
+  // What the journal asks.
+
+  async isEmpty(): Promise<boolean> {
+    return (await this.#disk.list(logsFolder)).length === 0
+  }
+
+  begin(generation: number): void {
+    this.#generation = generation
+  }
+
+  /**
+   * Per partition: ref u32 · segmentPos u32 · indexEntries u32 · timeEntries u32 · nextOffset i64 ·
+   * segmentBase i64 · firstTimestamp i64 · maxTimestamp i64 · maxTimestampOffset i64 ·
+   * bytesSinceEntry u32 · reserved u32.
+   */
+  snapshot(): Uint8Array {
+    const bytes = Buffer.alloc(this.#byRef.size * positionBytes)
+    let at = 0
+    for (const log of this.#byRef.values()) {
+      writePosition(bytes, at, log.ref, log.position())
+      at += positionBytes
+    }
+    return bytes
+  }
+
+  restore(section: Uint8Array): void {
+    for (let at = 0; at + positionBytes <= section.length; at += positionBytes) {
+      this.#positions.set(readUint32(section, at), readPosition(section, at))
+    }
+  }
+
+  async prepare(): Promise<void> {
+    await this.#disk.makeDirectory(logsFolder)
+    const made = await this.folders.settle(this.#byRef.values(), (ref) => this.#positions.has(ref))
+    const logs = [...this.#byRef.values()]
+    await each(logs, syncsAtOnce, async (log) => {
+      if (made.has(log)) log.folderNeedsSync = true
+      await log.restore(this.#positions.get(log.ref))
+    })
+    this.#positions = new Map()
+  }
+
+  async replay(entries: readonly JournalEntry[]): Promise<void> {
+    const batches: BatchEntry[] = []
+    for (const entry of entries) {
+      if (entry.kind !== entryKinds.BATCH) continue
+      const log = this.#byRef.get(entry.partitionRef)
+      if (log === undefined) continue
+      const batch = log.restage(entry)
+      this.pressure.add(batch.payload.length)
+      this.#replayedBytes += batch.payload.length
+      batches.push(batch)
+    }
+    this.reveal(batches, 0)
+    this.announce(batches)
+    if (this.#replayedBytes < replayBytesMax) return
+    this.#replayedBytes = 0
+    await this.#writer.written(0)
+  }
+
+  /** Moves the readable ends of a whole frame in one turn. */
+  reveal(entries: readonly JournalEntry[], frameSeq: number): void {
+    const batches: BatchEntry[] = []
+    for (const entry of entries) {
+      if (!(entry instanceof BatchEntry)) continue
+      batches.push(entry)
+      entry.owner.reveal(entry)
+    }
+    if (batches.length > 0) this.#writer.expect(batches, frameSeq)
+  }
+
+  announce(entries: readonly JournalEntry[]): void {
+    for (const entry of entries) {
+      if (!(entry instanceof BatchEntry)) continue
+      const log = entry.owner as PartitionLog
+      if (log.deleted && log.isDropped) continue
+      this.watchers.wake(log.tp, log.readableEnd)
+      this.#writer.enqueue(log)
+    }
+  }
+
+  written(frameSeq: number): Promise<void> {
+    return this.#writer.written(frameSeq)
+  }
+
+  /** Makes everything written durable: segments, indexes, then the folders with new names. */
+  async sync(): Promise<void> {
+    const dirty = this.#writer.takeDirty()
+    try {
+      await each(dirty, syncsAtOnce, async (log) => this.#syncPartition(log))
+      for (const log of this.#byRef.values()) {
+        if (log.folderNeedsSync) await this.#syncFolder(log)
+      }
+      await this.#disk.syncDirectory(logsFolder)
+    } catch (error) {
+      for (const log of dirty) this.#writer.putBack(log)
+      throw error
+    }
+  }
+
+  /** Adds the final index entries and has them synced by the checkpoint that follows. */
+  finish(): void {
+    for (const log of this.#byRef.values()) {
+      log.finish()
+      if (log.segments.at(-1)?.needsSync === true) this.#writer.putBack(log)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#writer.stop()
+    for (const log of this.#byRef.values()) await log.abandon()
+  }
+
+  async #syncPartition(log: PartitionLog): Promise<void> {
+    try {
+      if (!log.deleted) await log.syncSegments()
+    } catch (error) {
+      // The files of a topic that is being deleted may go at any moment.
+      if (!log.deleted) throw error
+    }
+  }
+
+  async #syncFolder(log: PartitionLog): Promise<void> {
+    log.folderNeedsSync = false
+    try {
+      await this.#disk.syncDirectory(log.folder)
+    } catch (error) {
+      log.folderNeedsSync = true
+      if (!log.deleted) throw error
+    }
+  }
+}
+
+const positionBytes = 64
+
+function writePosition(
+  bytes: Uint8Array,
+  at: number,
+  ref: number,
+  position: PartitionPosition,
+): void {
+  const { segment } = position
+  writeInt32(bytes, at, ref)
+  writeInt32(bytes, at + 4, segment.bytes)
+  writeInt32(bytes, at + 8, segment.indexEntries)
+  writeInt32(bytes, at + 12, segment.timeEntries)
+  writeInt64(bytes, at + 16, position.nextOffset)
+  writeInt64(bytes, at + 24, position.segmentBase)
+  writeInt64(bytes, at + 32, segment.firstTimestamp)
+  writeInt64(bytes, at + 40, segment.maxTimestamp)
+  writeInt64(bytes, at + 48, segment.maxTimestampOffset)
+  writeInt32(bytes, at + 56, segment.bytesSinceEntry)
+}
+
+function readPosition(bytes: Uint8Array, at: number): PartitionPosition {
+  return {
+    nextOffset: readInt64(bytes, at + 16),
+    segmentBase: readInt64(bytes, at + 24),
+    segment: {
+      bytes: readUint32(bytes, at + 4),
+      indexEntries: readUint32(bytes, at + 8),
+      timeEntries: readUint32(bytes, at + 12),
+      firstTimestamp: readInt64(bytes, at + 32),
+      maxTimestamp: readInt64(bytes, at + 40),
+      maxTimestampOffset: readInt64(bytes, at + 48),
+      bytesSinceEntry: readUint32(bytes, at + 56),
+    },
+  }
+}
+
+/** Runs `work` for each item, `atOnce` at a time; the first failure stops the rest. */
+async function each<T>(
+  items: readonly T[],
+  atOnce: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  let next = 0
+  const worker = async (): Promise<void> => {
+    while (next < items.length) await work(items[next++]!)
+  }
+  await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, worker))
+}

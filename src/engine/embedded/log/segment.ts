@@ -1,0 +1,462 @@
+/**
+ * A segment: batches back to back in one file, with its two indexes. What is planned here (places,
+ * index entries) is applied when a batch joins the journal; the file follows when it is durable.
+ */
+import type { Offset } from '../../../model/offset.ts'
+import { messageBytesMax } from '../../../model/limits.ts'
+import {
+  baseOffsetOf,
+  batchBytesOf,
+  batchHeaderBytes,
+  batchProblem,
+  lastOffsetDeltaOf,
+  maxTimestampOf,
+} from '../../../model/record-batch.ts'
+import type { Disk, DiskFile } from '../disk/disk.ts'
+import { systemCode } from '../disk/disk.ts'
+import { OffsetIndex } from './offset-index.ts'
+import type { OpenFiles } from './open-files.ts'
+import { TimeIndex } from './time-index.ts'
+
+/** Kafka's `index.interval.bytes`. */
+const indexIntervalBytes = 4096
+const magicAt = 16
+const magic = 2
+const scanBytes = 256 * 1024
+
+/** Batches found in a file, and damage if that is the first thing met. */
+export interface SegmentRead {
+  readonly batches: readonly Uint8Array[]
+  /** Where to go on. */
+  readonly next: Offset
+  readonly damage?: string
+}
+
+/** Where a segment stood at a checkpoint. */
+export interface SegmentPosition {
+  readonly bytes: number
+  readonly firstTimestamp: number
+  readonly maxTimestamp: number
+  readonly maxTimestampOffset: Offset
+  readonly bytesSinceEntry: number
+  readonly indexEntries: number
+  readonly timeEntries: number
+}
+
+export interface SegmentFiles {
+  readonly disk: Disk
+  readonly openFiles: OpenFiles
+}
+
+export class Segment {
+  readonly base: Offset
+  readonly path: string
+  /** Bytes planned; the next batch goes here. */
+  plannedBytes = 0
+  /** Bytes that have reached the file. */
+  writtenBytes = 0
+  /** Timestamp of the first batch, ms; -1 while empty. Time-based rolling counts from it. */
+  firstTimestamp = -1
+  maxTimestamp = -1
+  /** Last offset of the batch that holds `maxTimestamp`. */
+  maxTimestampOffset: Offset = -1
+  readonly #files: SegmentFiles
+  readonly #index: OffsetIndex
+  readonly #timeIndex: TimeIndex
+  #indexesLoaded: boolean
+  #loading: Promise<void> | undefined
+  #bytesSinceEntry = 0
+  #file: Promise<DiskFile> | undefined
+  #users = 0
+  #unsynced = false
+  #isNewFile: boolean
+  #hasNewName = false
+  #isGone = false
+  #whenIdle: (() => void) | undefined
+
+  constructor(folder: string, base: Offset, files: SegmentFiles, isNew: boolean) {
+    this.base = base
+    this.path = `${folder}/${String(base).padStart(20, '0')}`
+    this.#files = files
+    this.#index = new OffsetIndex(`${this.path}.index`)
+    this.#timeIndex = new TimeIndex(`${this.path}.timeindex`)
+    this.#indexesLoaded = isNew
+    this.#isNewFile = isNew
+  }
+
+  get isIdle(): boolean {
+    return this.#users === 0 && !this.#unsynced
+  }
+
+  get needsSync(): boolean {
+    if (this.#unsynced) return true
+    return this.#indexesLoaded && !(this.#index.isSynced && this.#timeIndex.isSynced)
+  }
+
+  get position(): SegmentPosition {
+    return {
+      bytes: this.plannedBytes,
+      firstTimestamp: this.firstTimestamp,
+      maxTimestamp: this.maxTimestamp,
+      maxTimestampOffset: this.maxTimestampOffset,
+      bytesSinceEntry: this.#bytesSinceEntry,
+      indexEntries: this.#index.entries,
+      timeEntries: this.#timeIndex.entries,
+    }
+  }
+
+  /** Assigns the place of a batch and its index entries; returns the position in the file. */
+  plan(last: Offset, bytes: number, baseTimestamp: number, maxTimestamp: number): number {
+    const position = this.plannedBytes
+    if (position === 0) this.firstTimestamp = baseTimestamp
+    if (maxTimestamp > this.maxTimestamp) {
+      this.maxTimestamp = maxTimestamp
+      this.maxTimestampOffset = last
+    }
+    if (this.#bytesSinceEntry > indexIntervalBytes) {
+      this.#index.add(last - this.base, position)
+      this.#timeIndex.add(this.maxTimestamp, this.maxTimestampOffset - this.base)
+      this.#bytesSinceEntry = 0
+    }
+    this.plannedBytes += bytes
+    this.#bytesSinceEntry += bytes
+    return position
+  }
+
+  /** The final time entry, at roll and at a clean stop: then the index knows the largest timestamp. */
+  finish(): void {
+    if (this.maxTimestampOffset >= 0) {
+      this.#timeIndex.add(this.maxTimestamp, this.maxTimestampOffset - this.base)
+    }
+  }
+
+  /** Writes planned bytes, unsynced. */
+  async write(buffers: readonly Uint8Array[], position: number, bytes: number): Promise<void> {
+    await this.#using(async (file) => {
+      this.#unsynced = true
+      if (this.#isNewFile) this.#hasNewName = true
+      this.#isNewFile = false
+      await file.write(buffers, position)
+      this.writtenBytes = Math.max(this.writtenBytes, position + bytes)
+    })
+  }
+
+  /** Makes what was written and the indexes durable, but not the names of new files. */
+  sync(): Promise<void> {
+    return this.#busy(async () => {
+      if (this.#unsynced) {
+        await this.#using(async (file) => {
+          // Bytes written during the sync need another one, so the mark goes first.
+          this.#unsynced = false
+          await file.sync()
+        })
+      }
+      if (!this.#indexesLoaded) return
+      for (const index of [this.#index, this.#timeIndex]) {
+        if (!index.isSynced && (await index.sync(this.#files.disk))) this.#hasNewName = true
+      }
+    })
+  }
+
+  /** Whether files were made since the last call: then the folder needs a sync. */
+  takeNewName(): boolean {
+    const has = this.#hasNewName
+    this.#hasNewName = false
+    return has
+  }
+
+  /** Brings the files back to a recovery position. False when the log is shorter than it says. */
+  async truncateTo(position: SegmentPosition): Promise<boolean> {
+    this.plannedBytes = position.bytes
+    this.firstTimestamp = position.firstTimestamp
+    this.maxTimestamp = position.maxTimestamp
+    this.maxTimestampOffset = position.maxTimestampOffset
+    this.#bytesSinceEntry = position.bytesSinceEntry
+    const size = await this.#truncateLog(position.bytes)
+    this.writtenBytes = Math.min(size, position.bytes)
+    const { disk } = this.#files
+    const whole =
+      (await this.#index.load(disk, position.indexEntries)) &&
+      (await this.#timeIndex.load(disk, position.timeEntries))
+    this.#indexesLoaded = true
+    if (!whole) await this.#rebuildIndexes(this.writtenBytes)
+    this.#bytesSinceEntry = position.bytesSinceEntry
+    return size >= position.bytes
+  }
+
+  /** Learns the size of a sealed segment from the disk. */
+  async measure(): Promise<void> {
+    await this.#using(async (file) => {
+      this.plannedBytes = this.writtenBytes = await file.size()
+    })
+  }
+
+  /** Largest record timestamp of a sealed segment, from the last entry of its time index. */
+  async loadMaxTimestamp(): Promise<void> {
+    if (this.maxTimestampOffset >= 0) return
+    await this.#loadIndexes()
+    const last = this.#timeIndex.last()
+    if (last === undefined) return
+    this.maxTimestamp = last.timestamp
+    this.maxTimestampOffset = this.base + last.relativeOffset
+  }
+
+  /** No record before this offset is at or after `timestamp`. */
+  async firstCandidate(timestamp: number): Promise<Offset> {
+    await this.#loadIndexes()
+    const below = this.#timeIndex.below(timestamp)
+    return below === undefined ? this.base : this.base + below.relativeOffset + 1
+  }
+
+  /**
+   * Whole batches from the one that holds `from`, up to about `bytesMax` but at least one. Every
+   * batch that is lent was checked: length, magic, CRC, and that it follows the one before. `end` is
+   * the offset behind the written part.
+   */
+  async read(from: Offset, bytesMax: number, end: Offset): Promise<SegmentRead> {
+    await this.#loadIndexes()
+    return this.#using((file) => this.#read(file, from, bytesMax, end))
+  }
+
+  async closeFile(): Promise<void> {
+    const file = this.#file
+    this.#file = undefined
+    if (file !== undefined) await (await file).close()
+  }
+
+  /**
+   * Closes for good, also while bytes are unsynced: the topic is deleted or the engine stops. Resolves
+   * when nobody is at work here any more, so that a namesake's files are safe from us.
+   */
+  async abandon(): Promise<void> {
+    this.#isGone = true
+    this.#files.openFiles.forget(this)
+    if (this.#users > 0) await new Promise<void>((resolve) => (this.#whenIdle = resolve))
+    await this.closeFile().catch(() => undefined)
+  }
+
+  async #read(file: DiskFile, from: Offset, bytesMax: number, end: Offset): Promise<SegmentRead> {
+    const entry = this.#index.floor(from - this.base)
+    const scan = new Scan(file, entry?.position ?? 0, this.writtenBytes, bytesMax)
+    let expected = entry === undefined ? this.base : undefined
+    const batches: Uint8Array[] = []
+    let taken = 0
+    let next = from
+    while (scan.position < this.writtenBytes) {
+      const head = await scan.peek(batchHeaderBytes)
+      let problem = headProblem(head, this.writtenBytes - scan.position)
+      const base = problem === undefined ? baseOffsetOf(head) : -1
+      const last = problem === undefined ? base + lastOffsetDeltaOf(head) : -1
+      if (problem === undefined) {
+        const follows =
+          expected === undefined ? last === this.base + entry!.relativeOffset : base === expected
+        if (!follows)
+          problem = `has base offset ${base} where ${expected ?? 'its index entry'} belongs`
+      }
+      const size = batchBytesOf(head)
+      if (problem === undefined && last < from) {
+        scan.skip(size)
+        expected = last + 1
+        continue
+      }
+      if (problem === undefined) {
+        if (batches.length > 0 && (taken + size > bytesMax || !scan.holds(size))) break
+        problem = batchProblem(await scan.peek(size))
+      }
+      if (problem !== undefined) {
+        if (batches.length > 0) break
+        const damage = `The batch at byte ${scan.position} of segment ${this.base} ${problem}.`
+        return {
+          batches,
+          next: await this.#behindDamage(file, scan.position, size, from, end),
+          damage,
+        }
+      }
+      batches.push(await scan.peek(size))
+      scan.skip(size)
+      taken += size
+      next = expected = last + 1
+    }
+    if (batches.length > 0) return { batches, next }
+    return { batches, next: end, damage: `Segment ${this.base} ends before offset ${from}.` }
+  }
+
+  /** The offset of the next batch that can be read behind a damaged one. */
+  async #behindDamage(
+    file: DiskFile,
+    position: number,
+    claimed: number,
+    from: Offset,
+    end: Offset,
+  ): Promise<Offset> {
+    const candidates = claimed >= batchHeaderBytes ? [position + claimed] : []
+    for (let i = this.#index.firstBehind(position); ; i++) {
+      for (const at of candidates) {
+        const batch = await goodBatchAt(file, at, this.writtenBytes)
+        if (batch !== undefined && baseOffsetOf(batch) > from && baseOffsetOf(batch) < end) {
+          return baseOffsetOf(batch)
+        }
+      }
+      const entry = this.#index.entry(i)
+      if (entry === undefined) return end
+      candidates.splice(0, candidates.length, entry.position)
+    }
+  }
+
+  async #truncateLog(bytes: number): Promise<number> {
+    const { disk } = this.#files
+    if (!(await disk.exists(`${this.path}.log`))) {
+      this.#isNewFile = true
+      return 0
+    }
+    return this.#using(async (file) => {
+      const size = await file.size()
+      if (size > bytes) {
+        await file.truncate(bytes)
+        this.#unsynced = true
+      }
+      return size
+    })
+  }
+
+  async #loadIndexes(): Promise<void> {
+    if (this.#indexesLoaded) return
+    this.#loading ??= this.#busy(() => this.#loadIndexFiles()).finally(() => {
+      this.#loading = undefined
+    })
+    await this.#loading
+  }
+
+  async #loadIndexFiles(): Promise<void> {
+    const { disk } = this.#files
+    const whole = (await this.#index.load(disk)) && (await this.#timeIndex.load(disk))
+    if (!whole) await this.#rebuildIndexes(this.writtenBytes)
+    this.#indexesLoaded = true
+  }
+
+  /** Walks the headers of the log and plans the entries again, as far as the headers make sense. */
+  async #rebuildIndexes(bytes: number): Promise<void> {
+    const { plannedBytes, firstTimestamp } = this
+    this.#index.clear()
+    this.#timeIndex.clear()
+    this.plannedBytes = 0
+    this.#bytesSinceEntry = 0
+    this.maxTimestamp = this.maxTimestampOffset = -1
+    if (bytes > 0) {
+      await this.#using(async (file) => {
+        const scan = new Scan(file, 0, bytes, scanBytes)
+        while (scan.position < bytes) {
+          const head = await scan.peek(batchHeaderBytes)
+          if (headProblem(head, bytes - scan.position) !== undefined) break
+          const last = baseOffsetOf(head) + lastOffsetDeltaOf(head)
+          this.plan(last, batchBytesOf(head), -1, maxTimestampOf(head))
+          scan.skip(batchBytesOf(head))
+        }
+      })
+    }
+    this.finish()
+    this.plannedBytes = plannedBytes
+    this.firstTimestamp = firstTimestamp
+  }
+
+  /** Work on the open file. */
+  #using<T>(work: (file: DiskFile) => Promise<T>): Promise<T> {
+    return this.#busy(async () => {
+      const { disk, openFiles } = this.#files
+      const opening = (this.#file ??= disk.open(`${this.path}.log`, { create: this.#isNewFile }))
+      openFiles.touch(this)
+      let file: DiskFile
+      try {
+        file = await opening
+      } catch (error) {
+        if (this.#file === opening) this.#file = undefined
+        throw systemCode(error) === 'ENOENT' ? new MissingSegmentError(this.base, error) : error
+      }
+      return work(file)
+    })
+  }
+
+  async #busy<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#isGone) throw new MissingSegmentError(this.base, undefined)
+    this.#users++
+    try {
+      return await work()
+    } finally {
+      this.#users--
+      if (this.#users === 0) this.#whenIdle?.()
+    }
+  }
+}
+
+/** The file of a segment is not there. */
+export class MissingSegmentError extends Error {
+  constructor(base: Offset, cause: unknown) {
+    super(`Segment ${base} is missing.`, { cause })
+    this.name = 'MissingSegmentError'
+  }
+}
+
+/** A window that moves over a file, so that many small batches cost one read. */
+class Scan {
+  readonly #file: DiskFile
+  readonly #end: number
+  readonly #readBytes: number
+  #window: Uint8Array = new Uint8Array(0)
+  #windowAt = 0
+  position: number
+
+  constructor(file: DiskFile, position: number, end: number, bytesMax: number) {
+    this.#file = file
+    this.position = position
+    this.#end = end
+    this.#readBytes = Math.max(bytesMax + 2 * indexIntervalBytes, 16 * 1024)
+  }
+
+  /** Whether the window already has the next `count` bytes. */
+  holds(count: number): boolean {
+    return this.position + count <= this.#windowAt + this.#window.length
+  }
+
+  /** The next `count` bytes, fewer at the end. */
+  async peek(count: number): Promise<Uint8Array> {
+    if (!this.holds(Math.min(count, this.#end - this.position))) {
+      const size = Math.min(Math.max(count, this.#readBytes), this.#end - this.position)
+      const window = Buffer.allocUnsafeSlow(size)
+      const read = await this.#file.read(window, this.position)
+      this.#window = window.subarray(0, read)
+      this.#windowAt = this.position
+    }
+    const from = this.position - this.#windowAt
+    return this.#window.subarray(from, from + count)
+  }
+
+  skip(count: number): void {
+    this.position += count
+  }
+}
+
+/** What forbids believing a batch header, before the batch itself was read. */
+function headProblem(head: Uint8Array, left: number): string | undefined {
+  if (head.length < batchHeaderBytes) return 'is cut off'
+  if (head[magicAt] !== magic) return `has magic ${head[magicAt]}, not ${magic}`
+  const size = batchBytesOf(head)
+  if (size < batchHeaderBytes || size > messageBytesMax) return `says it has ${size} bytes`
+  if (size > left) return `runs past the end of its segment`
+  // An offset that is not exact would make the reader throw instead of naming the damage.
+  if (head[0]! !== 0 || head[1]! > 0x1f) return 'has a base offset out of range'
+  return undefined
+}
+
+async function goodBatchAt(
+  file: DiskFile,
+  position: number,
+  end: number,
+): Promise<Uint8Array | undefined> {
+  if (position + batchHeaderBytes > end) return undefined
+  const head = Buffer.alloc(batchHeaderBytes)
+  await file.read(head, position)
+  if (headProblem(head, end - position) !== undefined) return undefined
+  const batch = Buffer.alloc(batchBytesOf(head))
+  await file.read(batch, position)
+  return batchProblem(batch) === undefined ? batch : undefined
+}

@@ -150,8 +150,9 @@ test('docs/errors.md shows every error code and its answer on every surface', ()
   )
   for (const [code, , retriable, applied, native = '', v2 = '', socket = ''] of rows) {
     const row = expected.find((each) => each.code === code)
-    assert.deepEqual([retriable, applied], [row?.retriable, row?.applied], code)
-    assert.ok(row?.native.includes(native), `${code}: native is ${row?.native[0]}`)
+    assert.ok(row !== undefined)
+    assert.deepEqual([retriable, applied], [row.retriable, row.applied], code)
+    assert.ok(row.native.includes(native), `${code}: native is ${row?.native[0]}`)
     assert.ok(row.v2.includes(v2), `${code}: v2 is ${row.v2[0]}`)
     assert.ok(row.socket.includes(socket), `${code}: the socket's is ${row.socket[0]}`)
   }

@@ -96,9 +96,14 @@ export const catalogue = {
     labels: [],
     buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
   },
-  ebbgate_hot_tail_bytes: {
+  ebbgate_log_in_flight_bytes: {
     kind: 'gauge',
-    help: 'Recent batches kept in memory for readers.',
+    help: 'Bytes admitted and not yet in their segment; too many of them answer OVERLOADED.',
+    labels: [],
+  },
+  ebbgate_damaged_batches_total: {
+    kind: 'counter',
+    help: 'Batches that a read or a recovery found damaged.',
     labels: [],
   },
   ebbgate_recovery_frames: {

@@ -88,7 +88,7 @@ export class Metrics {
     },
   }
 
-  readonly journal = {
+  readonly engine = {
     journalWrite: (seconds: number, bytes: number): void => {
       this.observe('ebbgate_journal_frame_bytes', noLabels, bytes)
       this.observe('ebbgate_journal_write_seconds', noLabels, seconds)
@@ -100,6 +100,7 @@ export class Metrics {
       this.set('ebbgate_recovery_bytes', noLabels, bytes)
       this.set('ebbgate_recovery_seconds', noLabels, seconds)
     },
+    damagedBatch: (): void => this.add('ebbgate_damaged_batches_total', noLabels),
   }
 
   readonly push = {

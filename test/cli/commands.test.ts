@@ -58,8 +58,8 @@ test('a topic is created, listed, described and deleted', async () => {
   const described = await run(['topics', 'describe', 'orders'])
   assert.equal(described.stdout.toString(), created.stdout.toString())
   assert.deepEqual(described.stdout.toString().split('\n').slice(1), [
-    '  partition 0  leader 0  start 0  end 0',
-    '  partition 1  leader 0  start 0  end 0',
+    '  partition 0  leader 1  start 0  end 0',
+    '  partition 1  leader 1  start 0  end 0',
     '',
   ])
 

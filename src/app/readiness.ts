@@ -1,0 +1,53 @@
+/** Whether requests are served, and if not, why: one answer for the doors, the probes and the metrics. */
+import type { EngineHealth } from '../engine/engine.ts'
+
+export interface ReadyState {
+  readonly ready: boolean
+  readonly reason?: string
+  readonly recovery?: { readonly done: number; readonly total: number }
+  /** Ready, but something that not every request needs is missing. */
+  readonly degraded?: string
+}
+
+const serving: ReadyState = Object.freeze({ ready: true })
+const stopping: ReadyState = Object.freeze({ ready: false, reason: 'it is stopping' })
+
+export class Readiness {
+  readonly #health: () => EngineHealth
+  #phase: 'starting' | 'serving' | 'stopping' = 'starting'
+
+  constructor(health: () => EngineHealth) {
+    this.#health = health
+  }
+
+  begin(): void {
+    if (this.#phase === 'starting') this.#phase = 'serving'
+  }
+
+  end(): void {
+    this.#phase = 'stopping'
+  }
+
+  /** Asked by every request. */
+  state(): ReadyState {
+    if (this.#phase === 'stopping') return stopping
+    const { state, reason, recovery } = this.#health()
+    if (this.#phase === 'starting') {
+      const because = { ready: false, reason: 'it is starting' }
+      return recovery === undefined ? because : { ...because, recovery }
+    }
+    switch (state) {
+      case 'ok':
+        return serving
+      case 'recovering':
+        return { ready: false, reason: 'the log is recovering', ...(recovery && { recovery }) }
+      case 'fenced':
+        return { ready: false, reason: 'the disk failed and the log has stopped' }
+      // What can still be read is worth serving; writes say for themselves what is wrong.
+      case 'full':
+        return { ready: true, degraded: reason ?? 'the disk is full' }
+      case 'corrupt':
+        return { ready: true, degraded: reason ?? 'a partition is damaged' }
+    }
+  }
+}

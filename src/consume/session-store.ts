@@ -3,7 +3,9 @@
  *
  * Requests write the session and compare its version; the lease holder writes the membership and
  * shows its lease token. Times are the store's own, so that nodes with different clocks agree.
+ * A store that cannot be reached answers UNAVAILABLE, soon.
  */
+import { GatewayError } from '../model/errors.ts'
 import type { Membership, Session, SessionKey } from './session.ts'
 
 /** The right of one node to send a session's heartbeats. The token rises each time it changes hands. */
@@ -12,29 +14,33 @@ export interface Lease {
   readonly token: number
 }
 
+/** The one read that is under way, on whatever node it runs. */
+export interface ReaderMark {
+  readonly id: string
+  /** The revision of the membership by which the reader chose its partitions. */
+  readonly sees: number
+}
+
 export interface StoredSession {
   /** Rises with each save of the session half. */
   readonly version: number
   readonly session: Session
   readonly membership: Membership | null
   readonly lease: Lease
-  /** What is left of the lease, ms; 0 when it has lapsed. */
-  readonly leaseLeftMs: number
   /** Since the client's last request, ms. */
   readonly idleMs: number
+  /** Null when nobody reads, or the reader's mark has run out. */
   readonly reader: ReaderMark | null
 }
 
-/** The one read that is under way, on whatever node it runs. */
-export interface ReaderMark {
-  readonly id: string
-  /** The membership's revision that the reader chose its partitions by. */
-  readonly sees: number
+export interface LeaseRenewal {
+  readonly key: SessionKey
+  readonly owner: string
+  readonly lease: Lease
 }
 
 export interface LeaseCheck {
   readonly version: number
-  readonly membershipRevision: number
   readonly idleMs: number
 }
 
@@ -43,40 +49,59 @@ export interface SessionStore {
   readonly shared: boolean
   open(): Promise<void>
   close(): Promise<void>
-  /** Stores a new session under `node`'s lease. Throws SESSION_EXISTS, RATE_LIMITED above `ownerMax`. */
+  /**
+   * Stores a new session under `node`'s lease. Throws SESSION_EXISTS, and RATE_LIMITED when its owner
+   * has `ownerMax` sessions already.
+   */
   create(session: Session, node: string, leaseMs: number, ownerMax: number): Promise<StoredSession>
-  /** `touch`: the client shows life, which renews the expiry. */
-  find(key: SessionKey, options?: { readonly touch?: boolean }): Promise<StoredSession | undefined>
-  /** Replaces the session if it still has this version; undefined when it moved on or is gone. */
-  save(key: SessionKey, version: number, session: Session): Promise<StoredSession | undefined>
-  /** Begins or renews a read: `busy` while another reader's mark has not run out. Touches. */
+  /** `by`: the principal whose request it is; renews the expiry, and another's session is not found. */
+  find(key: SessionKey, by?: string): Promise<StoredSession | undefined>
+  /**
+   * Replaces the session if it still has this version; undefined when it moved on or is gone.
+   * `endReader` ends that read in the same step.
+   */
+  save(
+    key: SessionKey,
+    version: number,
+    session: Session,
+    endReader?: string,
+  ): Promise<StoredSession | undefined>
+  /** Begins a read, or looks again in it. `busy` while another reader's mark has not run out. */
   beginRead(
     key: SessionKey,
+    by: string,
     reader: string,
     markMs: number,
   ): Promise<StoredSession | 'busy' | undefined>
-  /** Keeps the reader's mark alive without looking at the membership again. False: the mark is lost. */
+  /** Keeps the mark alive without a new look at the membership. False: the mark is lost. */
   holdRead(key: SessionKey, reader: string, markMs: number): Promise<boolean>
   endRead(key: SessionKey, reader: string): Promise<void>
-  /** Replaces the membership under the lease. False when the lease has another token or is gone. */
-  saveMembership(
-    key: SessionKey,
-    lease: Lease,
-    membership: Membership | null,
-  ): Promise<boolean>
-  /** Takes a lease that has lapsed, with a higher token. Undefined while somebody holds it, or gone. */
+  /** Replaces the membership. False: the lease has another token, or the session is gone. */
+  saveMembership(key: SessionKey, lease: Lease, membership: Membership | null): Promise<boolean>
+  /**
+   * Takes a lease that has lapsed, with a higher token; the time to live counts from now on.
+   * Undefined while another holds it, or when the session is gone.
+   */
   adopt(key: SessionKey, node: string, leaseMs: number): Promise<StoredSession | undefined>
-  /** One answer per lease, in order; undefined: lost, or the session is gone. */
-  renew(
-    leases: readonly { readonly key: SessionKey; readonly lease: Lease }[],
-    leaseMs: number,
-  ): Promise<(LeaseCheck | undefined)[]>
-  /** Lets go of a lease: it has lapsed from now on. */
+  /** One answer for each, in order; undefined: another node has it, or the session is gone. */
+  renew(renewals: readonly LeaseRenewal[], leaseMs: number): Promise<(LeaseCheck | undefined)[]>
+  /** Lets go of a lease, so that any node may adopt it at once. */
   release(key: SessionKey, lease: Lease): Promise<void>
-  /** Sessions whose lease has lapsed, at most `limit`. */
+  /** Sessions whose lease has lapsed, the longest first, at most `limit`. */
   lapsed(limit: number): Promise<SessionKey[]>
-  /** Removes the session if its client has been silent for its ttl. False: it lives, or the lease is lost. */
+  /** Removes the session if its client has been silent for its time to live and nobody reads. */
   expire(key: SessionKey, lease: Lease): Promise<boolean>
-  /** Removes the session with this id. False: it is gone already. */
+  /** Removes the session that has this id. False: it is gone already. */
   remove(key: SessionKey, id: string): Promise<boolean>
+}
+
+export function sessionExists({ group, name }: SessionKey): GatewayError {
+  return new GatewayError('SESSION_EXISTS', `Group '${group}' has an instance '${name}' already.`)
+}
+
+export function tooManySessions(owner: string, ownerMax: number): GatewayError {
+  return new GatewayError(
+    'RATE_LIMITED',
+    `'${owner}' has ${ownerMax} sessions; one more is refused until one ends.`,
+  )
 }

@@ -17,6 +17,19 @@ export interface SessionKey {
   readonly name: string
 }
 
+/** The key as one text without white space, that no other key has. Both parts are well-formed Unicode. */
+export function keyText({ group, name }: SessionKey): string {
+  return `${encodeURIComponent(group)}/${encodeURIComponent(name)}`
+}
+
+export function keyOfText(text: string): SessionKey {
+  const slash = text.indexOf('/')
+  return {
+    group: decodeURIComponent(text.slice(0, slash)),
+    name: decodeURIComponent(text.slice(slash + 1)),
+  }
+}
+
 /** How far one owned partition has come. Valid while the membership still has it under `grant`. */
 export interface SessionPosition {
   readonly topic: string

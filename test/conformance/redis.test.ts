@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import { RedisSessionStore } from '../../src/consume/redis-session-store.ts'
+import type { Session } from '../../src/consume/session.ts'
+import { silentLogger } from '../../src/kit/logger.ts'
+import type { RedisServer } from '../support/redis.ts'
+import { redisMissing, startRedis } from '../support/redis.ts'
+import { sessionStoreSuite } from './session-store-suite.ts'
+
+const missing = redisMissing()
+
+const session: Session = {
+  id: 's1',
+  group: 'g',
+  name: 'n',
+  owner: 'anonymous',
+  surface: 'v2',
+  format: 'json',
+  reset: 'latest',
+  autoCommit: true,
+  minBytes: 1,
+  waitMs: 1_000,
+  ttlMs: 60_000,
+  subscription: null,
+  subscriptionRevision: 0,
+  positions: [],
+  settled: false,
+  turn: 0,
+}
+
+async function openStore(server: RedisServer, namespace = 'c1'): Promise<RedisSessionStore> {
+  const store = new RedisSessionStore({ url: server.url, namespace, logger: silentLogger })
+  await store.open()
+  return store
+}
+
+if (missing === undefined) {
+  sessionStoreSuite('redis', async () => {
+    const server = await startRedis()
+    const stores = [await openStore(server), await openStore(server)] as const
+    return {
+      stores,
+      // Redis' clock is the system's: the only way to let it pass is to wait.
+      pass: (ms) => sleep(ms),
+      close: async () => {
+        for (const store of stores) await store.close()
+        await server.close()
+      },
+    }
+  })
+
+  test('every key in Redis has a time to live, and all lie in one slot of a cluster', async () => {
+    const server = await startRedis()
+    const store = await openStore(server)
+    const redis = new Redis(server.url)
+    try {
+      const { lease } = await store.create(session, 'node-1', 10_000, 10)
+      await store.beginRead(session, 'anonymous', 'r1', 1_000)
+      await store.renew([{ key: session, owner: session.owner, lease }], 10_000)
+      const keys = await redis.keys('*')
+      assert.equal(keys.length, 3)
+      for (const key of keys) {
+        assert.match(key, /^\{ebbgate:c1\}:/)
+        assert.ok((await redis.pttl(key)) > 0, `${key} would stay for ever`)
+      }
+    } finally {
+      redis.disconnect()
+      await store.close()
+      await server.close()
+    }
+  })
+
+  test('gateways that share a Redis do not see the sessions of each other', async () => {
+    const server = await startRedis()
+    const [one, other] = [await openStore(server, 'c1'), await openStore(server, 'c2')]
+    try {
+      await one.create(session, 'node-1', 0, 10)
+      assert.equal(await other.find(session), undefined)
+      assert.deepEqual(await other.lapsed(10), [])
+    } finally {
+      await one.close()
+      await other.close()
+      await server.close()
+    }
+  })
+
+  test('a session that only Redis forgot leaves nothing behind in the index', async () => {
+    const server = await startRedis()
+    const store = await openStore(server)
+    const redis = new Redis(server.url)
+    try {
+      await store.create(session, 'node-1', 0, 10)
+      await redis.del('{ebbgate:c1}:s:g/n')
+      assert.deepEqual(await store.lapsed(10), [{ group: 'g', name: 'n' }])
+      assert.equal(await store.adopt(session, 'node-2', 1_000), undefined)
+      assert.deepEqual(await store.lapsed(10), [])
+    } finally {
+      redis.disconnect()
+      await store.close()
+      await server.close()
+    }
+  })
+
+  test('while Redis is away callers are told at once, and it is found again by itself', async () => {
+    const server = await startRedis()
+    const store = await openStore(server)
+    try {
+      await server.kill()
+      const started = performance.now()
+      for (let i = 0; i < 20; i++) {
+        await assert.rejects(store.find(session), { code: 'UNAVAILABLE', applied: 'no' })
+      }
+      await assert.rejects(store.create(session, 'node-1', 10_000, 10), {
+        code: 'UNAVAILABLE',
+        applied: 'maybe',
+      })
+      assert.ok(
+        performance.now() - started < 1_500,
+        'nobody waits for a connection that is refused',
+      )
+      await server.start()
+      const deadline = performance.now() + 5_000
+      for (;;) {
+        try {
+          assert.equal(await store.find(session), undefined, 'scripts are sent again when unknown')
+          break
+        } catch (error) {
+          if (performance.now() > deadline) throw error
+          await sleep(25)
+        }
+      }
+    } finally {
+      await store.close()
+      await server.close()
+    }
+  })
+
+  test('a Redis that hangs is given up on after two seconds', async () => {
+    const server = await startRedis()
+    const store = await openStore(server)
+    try {
+      server.freeze()
+      const started = performance.now()
+      await assert.rejects(store.find(session), { code: 'UNAVAILABLE' })
+      assert.ok(performance.now() - started < 3_000)
+      server.resume()
+      assert.equal(await store.find(session), undefined)
+    } finally {
+      await store.close()
+      await server.close()
+    }
+  })
+
+  test('a gateway that cannot reach Redis at its start says so', async () => {
+    const url = '/nowhere/redis.sock'
+    const store = new RedisSessionStore({ url, namespace: 'c1', logger: silentLogger })
+    await assert.rejects(store.open(), { code: 'UNAVAILABLE' })
+    await store.close()
+  })
+} else if (process.env['CI'] === undefined) {
+  test('redis session store', { skip: missing }, () => undefined)
+} else {
+  test('redis session store', () => assert.fail(missing))
+}

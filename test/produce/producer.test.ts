@@ -38,8 +38,9 @@ async function bench(
   disturb: (log: Log) => Partial<Log> = () => ({}),
 ): Promise<Bench> {
   const clock = new ManualClock()
-  const { engine, close } = await openTestEngine({ clock })
-  t.after(close)
+  const opened = await openTestEngine({ clock })
+  t.after(() => opened.close())
+  const { engine } = opened
   const { partitions = 1, config = {} } = topic
   const [made] = await engine.topics.create([{ name: 'orders', partitions, config }], call)
   assert.equal(made?.error, undefined)
@@ -337,6 +338,22 @@ test('a missing topic may be made on the way, once, by everybody at the same tim
     'INVALID_REQUEST',
     /A-Z a-z 0-9/,
   )
+})
+
+test('making the topic is part of the time that a request has', async (t) => {
+  const left: number[] = []
+  const { produce, clock } = await bench(t, {}, (log) => ({
+    append(entries, options) {
+      left.push(options.timeoutMs)
+      return log.append(entries, options)
+    },
+  }))
+  const request = { topic: 'clicks', autoCreate: true, timeoutMs: 1000, records: [record('x')] }
+  const made = produce(request)
+  clock.advance(300)
+  await made
+  await produce(request)
+  assert.deepEqual(left, [700, 1000])
 })
 
 test('a request without records stores nothing, but its topic must exist', async (t) => {

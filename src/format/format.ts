@@ -4,7 +4,3 @@ export const outFormats = ['json', 'text', 'binary'] as const
 
 /** What a reader asks for. `json` falls back to text, text to binary, record by record. */
 export type OutFormat = (typeof outFormats)[number]
-
-export function isOutFormat(word: string): word is OutFormat {
-  return (outFormats as readonly string[]).includes(word)
-}

@@ -418,7 +418,7 @@ function checkNewTopic({ name, partitions, replicas, config }: NewTopic): void {
   checkPartitions(name, partitions)
   if (replicas !== undefined && replicas !== 1) {
     throw new GatewayError(
-      'INVALID_REQUEST',
+      'INVALID_CONFIG',
       `Topic '${name}' cannot have ${replicas} replicas: this engine is one node.`,
     )
   }

@@ -88,3 +88,22 @@ export interface Membership {
   /** To be given back: nothing is delivered from them any more, but delivered records may be committed. */
   readonly releasing: readonly OwnedPartition[]
 }
+
+/** The name of one ownership: a partition under one grant. */
+export function grantOf({ topic, partition, grant }: OwnedPartition | SessionPosition): string {
+  return `${topic}/${partition}@${grant}`
+}
+
+/** The session's positions by ownership. */
+export function positionsByGrant({ positions }: Session): Map<string, SessionPosition> {
+  return new Map(positions.map((position) => [grantOf(position), position]))
+}
+
+/** Whether records of these partitions were delivered and not committed. */
+export function hasOutstanding(session: Session, places: readonly OwnedPartition[]): boolean {
+  const positions = positionsByGrant(session)
+  return places.some((place) => {
+    const position = positions.get(grantOf(place))
+    return position !== undefined && position.next > position.committed
+  })
+}

@@ -86,6 +86,8 @@ export const adoptionsPerLook = 500
 export const assignmentWaitMs = 5_000
 /** An answer that nobody reports as written or cut counts as cut after this time, ms. */
 export const pollAnswerMs = 120_000
+/** Bytes lent to answers of polls that are being written, over the whole process. */
+export const pollBytesInFlightMax = 256 * MiB
 /** A revoked partition waits this long for the commit of what was delivered from it, ms. */
 export const releaseGraceMs = 3_000
 /** Coordinator calls made on behalf of a session, ms. */

@@ -13,6 +13,7 @@ import type { Principal } from '../model/principal.ts'
 import type { AnswerHeaders } from './exchange/answer.ts'
 import { sendEmpty, sendWhole, sendWritten } from './exchange/answer.ts'
 import { Call } from './exchange/call.ts'
+import { acceptedCodings } from './content-coding.ts'
 import type { ContractBody, ContractDocument, ContractOperation } from './contract-document.ts'
 import { unknownParameter } from './contract-document.ts'
 import type { RequestBodies } from './request-body.ts'
@@ -251,6 +252,9 @@ class ContractRoute {
       return
     }
     if (endsConnection(request.raw)) headers['connection'] = 'close'
+    if (failure.code === 'UNSUPPORTED_MEDIA_TYPE' && request.raw.headers['content-encoding']) {
+      headers['accept-encoding'] = acceptedCodings
+    }
     const about = { requestId: request.id, appends: this.#operation.appends }
     this.#surface.sendError(response, headers, failure, about)
   }

@@ -1,0 +1,97 @@
+/** The REST door on the real engine, listening on a free port; every answer is held against the contracts. */
+import type { AddressInfo } from 'node:net'
+import request from 'supertest'
+import { TopicAdmin } from '../../src/admin/topics.ts'
+import { Consumers } from '../../src/consume/consumers.ts'
+import { MemorySessionStore } from '../../src/consume/memory-session-store.ts'
+import { Reader } from '../../src/consume/reader.ts'
+import { SessionKeeper } from '../../src/consume/session-keeper.ts'
+import { loadDocuments } from '../../src/http/documents.ts'
+import type { GatewayState } from '../../src/http/ops.ts'
+import type { HttpServerParts } from '../../src/http/server.ts'
+import { createHttpServer } from '../../src/http/server.ts'
+import { silentLogger } from '../../src/kit/logger.ts'
+import { systemRandom } from '../../src/kit/random.ts'
+import { Producer } from '../../src/produce/producer.ts'
+import { ContractWitness } from './contract-witness.ts'
+import { openTestEngine } from './engine.ts'
+
+export interface TestHttp {
+  /** `http://127.0.0.1:<port>` */
+  readonly url: string
+  readonly port: number
+  /** What `state` answers; a test may change it. */
+  state: GatewayState
+  readonly get: (path: string) => request.Test
+  readonly head: (path: string) => request.Test
+  readonly post: (path: string) => request.Test
+  readonly put: (path: string) => request.Test
+  readonly delete: (path: string) => request.Test
+  readonly options: (path: string) => request.Test
+  close(): Promise<void>
+}
+
+export type TestHttpOptions = Partial<
+  Pick<HttpServerParts, 'origins' | 'autoCreate' | 'bodyLimits' | 'meter' | 'logger'>
+>
+
+const documents = loadDocuments()
+const witnesses = [new ContractWitness(documents.native), new ContractWitness(documents.v2)]
+
+export async function openTestHttp(options: TestHttpOptions = {}): Promise<TestHttp> {
+  const opened = await openTestEngine()
+  const { engine, clock } = opened
+  const { log, topics, transactions, groups } = engine
+  const random = systemRandom
+  const logger = options.logger ?? silentLogger
+  const node = 'test'
+  const store = new MemorySessionStore({ clock })
+  const keeper = new SessionKeeper({ store, groups, topics, clock, random, logger, node })
+  let state: GatewayState = { ready: true }
+  const server = createHttpServer({
+    clock,
+    random,
+    logger,
+    documents,
+    topics: new TopicAdmin({ topics, log }),
+    producer: new Producer({ log, topics, transactions, clock, random }),
+    reader: new Reader({ log, topics, clock }),
+    consumers: new Consumers({ store, keeper, log, groups, topics, clock, random, node }),
+    facts: () => ({ version: '0.0.0', engine: engine.kind, capabilities: engine.capabilities }),
+    state: () => state,
+    metrics: { contentType: 'text/plain', text: () => Promise.resolve('ebbgate_up 1\n') },
+    origins: { allowedHosts: [], corsOrigins: [] },
+    autoCreate: 'compat',
+    ...options,
+  })
+  await server.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = server.server.address() as AddressInfo
+  const url = `http://127.0.0.1:${port}`
+  const agent = request(url)
+  const witnessed = (method: string, path: string, sent: request.Test): request.Test =>
+    sent.expect((response: request.Response) => {
+      for (const witness of witnesses) witness.check(method, path, response)
+    })
+  return {
+    url,
+    port,
+    get state() {
+      return state
+    },
+    set state(now) {
+      state = now
+    },
+    get: (path) => witnessed('GET', path, agent.get(path)),
+    head: (path) => witnessed('HEAD', path, agent.head(path)),
+    post: (path) => witnessed('POST', path, agent.post(path)),
+    put: (path) => witnessed('PUT', path, agent.put(path)),
+    delete: (path) => witnessed('DELETE', path, agent.delete(path)),
+    options: (path) => witnessed('OPTIONS', path, agent.options(path)),
+    async close() {
+      await server.close()
+      await keeper.close()
+      await store.close()
+      await opened.close()
+    },
+  }
+}

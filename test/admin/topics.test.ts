@@ -5,8 +5,9 @@ import { GatewayError } from '../../src/model/errors.ts'
 import { anonymous } from '../../src/model/principal.ts'
 import { openTestEngine } from '../support/engine.ts'
 
-const { engine, close } = await openTestEngine()
-after(close)
+const opened = await openTestEngine()
+after(() => opened.close())
+const { engine } = opened
 const admin = new TopicAdmin(engine)
 
 const wish = { partitions: 1, ifNotExists: false }

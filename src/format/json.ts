@@ -1,5 +1,5 @@
 /** JSON values: which bytes may be put into an answer as they stand. */
-import type { JsonLimits } from '../kit/json-slices.ts'
+import type { JsonLimits } from '../kit/json-scanner.ts'
 import { checkJson, isFault } from '../kit/json-slices.ts'
 import { jsonDepthMax, jsonDepthPortable } from '../model/limits.ts'
 

@@ -18,7 +18,7 @@ export const jsonDepthMax = 1000
 export const jsonDepthPortable = 64
 /** Timestamps further ahead than this are refused: they would keep segments from expiring, ms. */
 export const timestampAheadMsMax = 3_600_000
-/** Record headers of one record, all names and values, bytes. */
+/** Headers of one record: their names and values are copied one by one, so their number is bounded. */
 export const headersPerRecordMax = 1_000
 /** Bodies being read, over the whole process, bytes; above it new bodies answer OVERLOADED. */
 export const bodyBytesInFlightMax = 256 * MiB

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { JsonFault, JsonSlice } from '../../src/kit/json-slices.ts'
+import type { JsonFault, JsonSlice } from '../../src/kit/json-scanner.ts'
 import {
   checkJson,
   compactJson,

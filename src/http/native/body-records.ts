@@ -9,7 +9,7 @@
  *   application/x-www-form-urlencoded  curl's -d: as JSON if it is JSON, else text
  *   none, anything else                one record of raw bytes
  */
-import type { JsonSlice } from '../../kit/json-slices.ts'
+import type { JsonSlice } from '../../kit/json-scanner.ts'
 import { checkJson, isFault, sliceElements, sliceValues } from '../../kit/json-slices.ts'
 import { afterByteOrderMark, splitLines } from '../../kit/lines.ts'
 import type { Line } from '../../kit/lines.ts'

@@ -6,8 +6,9 @@
  * Its frame is walked, never parsed into objects, so that a value keeps its bytes. A record that is
  * wrong inside a sound frame is an INVALID_RECORD in its place; a broken frame is refused whole.
  */
-import type { JsonSlice } from '../../kit/json-slices.ts'
-import { isFault, JsonScanner, sliceElements, sliceMembers, textOf } from '../../kit/json-slices.ts'
+import type { JsonSlice } from '../../kit/json-scanner.ts'
+import { JsonScanner } from '../../kit/json-scanner.ts'
+import { isFault, sliceElements, sliceMembers, textOf } from '../../kit/json-slices.ts'
 import type { Line } from '../../kit/lines.ts'
 import { fromBase64 } from '../../format/binary.ts'
 import { jsonLimits } from '../../format/json.ts'

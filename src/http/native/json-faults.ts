@@ -1,5 +1,5 @@
 /** What a client is told about a body that is not the JSON it claims to be. */
-import type { JsonFault } from '../../kit/json-slices.ts'
+import type { JsonFault } from '../../kit/json-scanner.ts'
 import { GatewayError } from '../../model/errors.ts'
 import { jsonDepthMax, recordsPerRequestMax } from '../../model/limits.ts'
 

@@ -1,5 +1,5 @@
 /** Key, partition, timestamp and headers that a request gives to all its records, without an envelope. */
-import type { JsonSlice } from '../../kit/json-slices.ts'
+import type { JsonSlice } from '../../kit/json-scanner.ts'
 import { findJson, parsePointer, textOf } from '../../kit/json-slices.ts'
 import { jsonLimits } from '../../format/json.ts'
 import { GatewayError } from '../../model/errors.ts'

@@ -105,3 +105,35 @@ export function tooManySessions(owner: string, ownerMax: number): GatewayError {
     `'${owner}' has ${ownerMax} sessions; one more is refused until one ends.`,
   )
 }
+
+/** Tries of one change before its author gives up: more than two writers rarely meet. */
+const updateTriesMax = 50
+
+/**
+ * Changes a session whoever else writes it: reads, changes, saves if nobody was faster, and else tries
+ * again. `change` may answer undefined for "nothing to do". `known` spares the first read.
+ * Throws UNKNOWN_SESSION, OVERLOADED.
+ */
+export async function updateSession(
+  store: SessionStore,
+  key: SessionKey,
+  owner: string,
+  change: (stored: StoredSession) => Session | undefined,
+  known?: StoredSession,
+  endReader?: string,
+): Promise<StoredSession> {
+  const { group, name } = key
+  let stored = known
+  for (let tries = 0; tries < updateTriesMax; tries++) {
+    stored ??= await store.find(key, owner)
+    if (stored === undefined) {
+      throw new GatewayError('UNKNOWN_SESSION', `Group '${group}' has no instance '${name}'.`)
+    }
+    const session = change(stored)
+    if (session === undefined) return stored
+    const saved = await store.save(key, stored.version, session, endReader)
+    if (saved !== undefined) return saved
+    stored = undefined
+  }
+  throw new GatewayError('OVERLOADED', `Instance '${name}' is being changed from too many sides.`)
+}

@@ -1,0 +1,164 @@
+/** Committing for an instance: with its fence, retried once when only the epoch moved. */
+import type { CommittedOffset, Groups } from '../engine/groups.ts'
+import { GatewayError, toGatewayError } from '../model/errors.ts'
+import { groupCallTimeoutMs } from '../model/limits.ts'
+import type { TopicPartition } from '../model/topic.ts'
+import type { Membership, OwnedPartition, Session } from './session.ts'
+import { grantOf, positionsByGrant } from './session.ts'
+import type { SessionKeeper } from './session-keeper.ts'
+import { fenceOf } from './session-keeper.ts'
+import type { SessionStore, StoredSession } from './session-store.ts'
+import { updateSession } from './session-store.ts'
+
+export interface InstanceCommitsParts {
+  readonly store: SessionStore
+  readonly keeper: SessionKeeper
+  readonly groups: Groups
+}
+
+/** Refusals that mean: this commit belongs to an ownership that is over. */
+const lostCodes: readonly string[] = [
+  'STALE_MEMBER_EPOCH',
+  'NOT_ASSIGNED',
+  'UNKNOWN_MEMBER',
+  'FENCED_MEMBER_EPOCH',
+  'EPOCH_MISMATCH',
+  'UNKNOWN_TOPIC',
+  'UNKNOWN_PARTITION',
+]
+
+export class InstanceCommits {
+  readonly #parts: InstanceCommitsParts
+
+  constructor(parts: InstanceCommitsParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * Commits what was written to the client completely, and nothing else. Resolves to what could not
+   * be committed because the partitions are no longer this instance's; throws everything else.
+   */
+  commitDelivered(stored: StoredSession): Promise<GatewayError | undefined> {
+    const { session, membership } = stored
+    const positions = positionsByGrant(session)
+    const commits: CommittedOffset[] = []
+    for (const place of holdingsOf(membership)) {
+      const position = positions.get(grantOf(place))
+      if (position === undefined || position.next <= position.committed) continue
+      const { topic, partition, topicId } = place
+      commits.push({ tp: { topic, partition }, topicId, offset: position.next })
+    }
+    return this.#commitAs(stored, commits)
+  }
+
+  /** Commits next offsets that the client names. As an administrator while it has no subscription. */
+  commitOffsets(
+    stored: StoredSession,
+    commits: readonly CommittedOffset[],
+  ): Promise<GatewayError | undefined> {
+    return this.#commitAs(stored, commits)
+  }
+
+  async #commitAs(
+    stored: StoredSession,
+    commits: readonly CommittedOffset[],
+  ): Promise<GatewayError | undefined> {
+    if (commits.length === 0) return undefined
+    const { keeper, store } = this.#parts
+    const { session } = stored
+    let { failed, first } = await this.#send(stored, commits)
+    if (first?.code === 'STALE_MEMBER_EPOCH' || first?.code === 'UNKNOWN_MEMBER') {
+      // A heartbeat may have moved the epoch since the record was read: once more with the newest.
+      const again = await store.find(session)
+      const isMoved = again?.membership?.memberEpoch !== stored.membership?.memberEpoch
+      const ours = new Set(holdingsOf(again?.membership ?? null).map(placeOf))
+      const retried = failed.filter(({ tp }) => ours.has(placeOf(tp)))
+      if (again !== undefined && isMoved && retried.length === failed.length) {
+        ;({ failed, first } = await this.#send(again, retried))
+      } else {
+        keeper.nudge(session)
+      }
+    }
+    const lost = new Set(failed.map(({ tp }) => placeOf(tp)))
+    const done = commits.filter(({ tp }) => !lost.has(placeOf(tp)))
+    if (done.length > 0) await this.#note(stored, done)
+    if (first === undefined) return undefined
+    if (!lostCodes.includes(first.code)) throw first
+    return failed.length > 1 ? lostError(first, failed) : first
+  }
+
+  /** What was refused, and the first reason. Throws what no partition is to blame for. */
+  async #send(
+    { session, membership }: StoredSession,
+    commits: readonly CommittedOffset[],
+  ): Promise<{ failed: CommittedOffset[]; first: GatewayError | undefined }> {
+    const { group: groupId } = session
+    const isMember = session.subscription !== null && membership !== null
+    const ref = isMember ? fenceOf(session, membership) : { groupId }
+    const failed: CommittedOffset[] = []
+    try {
+      const options = { timeoutMs: groupCallTimeoutMs }
+      const results = await this.#parts.groups.commit(ref, commits, options)
+      const errors = results.flatMap(({ error }) => (error === undefined ? [] : [error]))
+      results.forEach(({ error }, i) => {
+        if (error !== undefined) failed.push(commits[i]!)
+      })
+      return { failed, first: errors[0] }
+    } catch (error) {
+      const refusal = toGatewayError(error)
+      if (!isMember || !lostCodes.includes(refusal.code)) throw error
+      return { failed: [...commits], first: refusal }
+    }
+  }
+
+  /**
+   * Positions remember what is committed. A client that commits beyond its position is done with what
+   * lies between, so it goes on from there: the way past a record that it cannot take.
+   */
+  async #note(stored: StoredSession, commits: readonly CommittedOffset[]): Promise<void> {
+    const { store, keeper } = this.#parts
+    const { owner } = stored.session
+    const offsets = new Map(commits.map(({ tp, offset }) => [placeOf(tp), offset]))
+    const grants = new Set(holdingsOf(stored.membership).map(grantOf))
+    const change = ({ session, membership }: StoredSession): Session | undefined => {
+      const positions = positionsByGrant(session)
+      let isChanged = false
+      for (const place of holdingsOf(membership)) {
+        const grant = grantOf(place)
+        const offset = offsets.get(placeOf(place))
+        if (offset === undefined || !grants.has(grant)) continue
+        const known = positions.get(grant)
+        const { topic, partition } = place
+        const next = Math.max(known?.next ?? 0, offset)
+        positions.set(grant, { topic, partition, grant: place.grant, next, committed: offset })
+        isChanged = true
+      }
+      return isChanged ? { ...session, positions: [...positions.values()] } : undefined
+    }
+    try {
+      await updateSession(store, stored.session, owner, change, stored)
+    } catch (error) {
+      // The commit itself is durable; a session that ended meanwhile has no positions to keep.
+      if (!(error instanceof GatewayError) || error.code !== 'UNKNOWN_SESSION') throw error
+    }
+    if ((stored.membership?.releasing.length ?? 0) > 0) keeper.nudge(stored.session)
+  }
+}
+
+/** Partitions that the member may commit for: what it owns, and what it has not given back yet. */
+function holdingsOf(membership: Membership | null): OwnedPartition[] {
+  return membership === null ? [] : [...membership.owned, ...membership.releasing]
+}
+
+function placeOf({ topic, partition }: TopicPartition): string {
+  return `${topic}/${partition}`
+}
+
+function lostError(first: GatewayError, failed: readonly CommittedOffset[]): GatewayError {
+  const named = failed.slice(0, 10).map(({ tp }) => `${tp.topic}/${tp.partition}`)
+  const more = failed.length > named.length ? ` and ${failed.length - named.length} more` : ''
+  return new GatewayError(
+    first.code,
+    `The commit was refused for ${named.join(', ')}${more}: ${first.message}`,
+  )
+}

@@ -1,0 +1,139 @@
+/** Turns the slices of one look into the log into the records of one answer. */
+import type { FetchSlice } from '../engine/log.ts'
+import { readRecords } from '../model/batch-reader.ts'
+import { GatewayError } from '../model/errors.ts'
+import { recordsPerRequestMax } from '../model/limits.ts'
+import type { Offset } from '../model/offset.ts'
+import { lastOffsetOf } from '../model/record-batch.ts'
+import type { StoredRecord } from '../model/record.ts'
+import type { ReadRecord } from './read-record.ts'
+import type { OwnedPartition, Reset } from './session.ts'
+
+/** A partition that a poll reads. */
+export interface Cursor {
+  readonly place: OwnedPartition
+  /** The next offset to deliver. */
+  next: Offset
+  /** What the session says is next: when that moves, somebody else moved it. */
+  saved: Offset
+  committed: Offset
+  /** Nothing can be had from it in this poll: its topic is gone, and the group knows soon. */
+  isBlocked: boolean
+}
+
+/** How far the records of one answer take one partition. */
+interface Stretch {
+  readonly cursor: Cursor
+  /** Places of its records in the answer: [from, to). */
+  readonly from: number
+  readonly to: number
+  /** Where to go on when all of them were delivered. */
+  readonly next: Offset
+}
+
+export class PollRecords {
+  readonly records: ReadRecord[] = []
+  readonly #stretches: Stretch[] = []
+  readonly #bytesMax: number
+  #bytes = 0
+  #isFull = false
+  /** A position was out of range and has been set anew: look again. */
+  wasReset = false
+  /** Why there is nothing more; told only when there is nothing at all. */
+  problem: GatewayError | undefined
+
+  /** `bytesMax` counts keys and values: the answer stops before the record that would reach it. */
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax
+  }
+
+  get isFull(): boolean {
+    return this.#isFull
+  }
+
+  /** Takes a slice's records, the first one of the answer whatever its size. */
+  add(cursor: Cursor, slice: FetchSlice, reset: Reset): void {
+    const from = this.records.length
+    const { topic, partition } = cursor.place
+    let next = cursor.next
+    try {
+      for (const batch of slice.batches) {
+        for (const record of readRecords(batch)) {
+          if (record.offset < next) continue
+          if (!this.#hasRoom(record)) {
+            this.#isFull = true
+            this.#stretches.push({ cursor, from, to: this.records.length, next })
+            return
+          }
+          this.records.push({ ...record, topic, partition })
+          this.#bytes += sizeOf(record)
+          next = record.offset + 1
+        }
+        // Compaction and control batches leave offsets without a record.
+        next = Math.max(next, lastOffsetOf(batch) + 1)
+      }
+      if (slice.error === undefined) next = Math.max(next, slice.next)
+      else if (this.#onError(cursor, slice, next, reset, slice.error)) return
+    } catch (error) {
+      if (!(error instanceof GatewayError)) throw error
+      this.problem ??= error
+    }
+    this.#stretches.push({ cursor, from, to: this.records.length, next })
+  }
+
+  /** Moves the cursors past the first `count` records. */
+  deliver(count: number): void {
+    for (const { cursor, from, to, next } of this.#stretches) {
+      if (to <= count) cursor.next = Math.max(cursor.next, next)
+      else if (from < count) cursor.next = this.records[count - 1]!.offset + 1
+    }
+  }
+
+  #hasRoom(record: StoredRecord): boolean {
+    if (this.records.length === 0) return true
+    if (this.records.length >= recordsPerRequestMax) return false
+    return this.#bytes + sizeOf(record) < this.#bytesMax
+  }
+
+  /** True when the position was set anew, which may be backwards. */
+  #onError(
+    cursor: Cursor,
+    slice: FetchSlice,
+    next: Offset,
+    reset: Reset,
+    error: GatewayError,
+  ): boolean {
+    switch (error.code) {
+      case 'UNKNOWN_TOPIC':
+      case 'UNKNOWN_PARTITION':
+      case 'EPOCH_MISMATCH':
+        cursor.isBlocked = true
+        return false
+      case 'OFFSET_OUT_OF_RANGE':
+        // What was read in front of it is delivered first; the next look meets it again.
+        if (next > cursor.next) return false
+        if (reset === 'none') {
+          this.problem ??= outOfRange(cursor, slice)
+          return false
+        }
+        cursor.next = reset === 'earliest' ? slice.logStart : slice.readableEnd
+        this.wasReset = true
+        return true
+      default:
+        this.problem ??= error
+        return false
+    }
+  }
+}
+
+/** As the v2 contract counts: what the client gets of a record, without the syntax around it. */
+function sizeOf({ key, value }: StoredRecord): number {
+  return (key?.length ?? 0) + (value?.length ?? 0)
+}
+
+function outOfRange({ place, next }: Cursor, { logStart, readableEnd }: FetchSlice): GatewayError {
+  return new GatewayError(
+    'OFFSET_OUT_OF_RANGE',
+    `Offset ${next} of partition ${place.partition} of topic '${place.topic}' is outside ${logStart} to ${readableEnd}, and the instance does not reset.`,
+  )
+}

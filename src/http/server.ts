@@ -95,7 +95,8 @@ export function createHttpServer(parts: HttpServerParts): FastifyInstance {
     // Ids of ours, never a client's: the log is searched by them.
     genReqId: nextId,
     requestIdHeader: false,
-    routerOptions: { maxParamLength: 1024 },
+    // JAX-RS, on which v2 clients grew up, takes a slash at the end; so do people.
+    routerOptions: { maxParamLength: 1024, ignoreTrailingSlash: true },
     // Our own gate answers while the gateway closes, in the surface's own words.
     return503OnClosing: false,
     requestTimeout: 0,
@@ -209,13 +210,23 @@ class Gate {
       `${method} is not possible here. Use one of: ${allow}.`,
     )
     const headers = { ...headersOf(request), allow }
-    surfaceOf(path).sendMethodError(reply.raw, headers, error, aboutOf(request))
+    const surface = surfaceOf(path)
+    surface.sendMethodError(reply.raw, headers, error, aboutOf(request))
+    this.#count(surface, request, reply)
   }
 
   refuse(request: FastifyRequest, reply: FastifyReply, error: GatewayError): void {
     const headers = headersOf(request)
     if (endsConnection(request.raw)) headers['connection'] = 'close'
-    surfaceOf(pathOf(request)).sendError(reply.raw, headers, error, aboutOf(request))
+    const surface = surfaceOf(pathOf(request))
+    surface.sendError(reply.raw, headers, error, aboutOf(request))
+    this.#count(surface, request, reply)
+  }
+
+  /** What never reached a route has none to be counted by. */
+  #count(surface: Surface, request: FastifyRequest, reply: FastifyReply): void {
+    const { method = '' } = request.raw
+    this.#parts.meter?.answered(surface.name, method, 'none', reply.raw.statusCode, 0)
   }
 
   /** An error that Fastify caught outside our own routes. */

@@ -104,6 +104,11 @@ test('a path that is nothing is 404, and a wrong method is 405 with those that a
   assert.equal((v2Method.body as { error_code: number }).error_code, 405)
 })
 
+test('a slash at the end of a path changes nothing', async () => {
+  await http.get('/v1/topics/').expect(200)
+  await http.get('/topics/').expect(200)
+})
+
 test('HEAD answers as GET does, without the body', async () => {
   const get = await http.get('/v1/topics').expect(200)
   const head = await http.head('/v1/topics').expect(200)
@@ -120,5 +125,6 @@ test('answers are never HTML, whatever a browser says it accepts', async () => {
 test('requests are counted by the path of their contract, so that names do not become labels', async () => {
   answered.length = 0
   await http.get('/v1/topics/some-name').expect(404)
-  assert.deepEqual(answered, ['native GET /v1/topics/{topic} 404'])
+  await http.get('/v1/some-path').expect(404)
+  assert.deepEqual(answered, ['native GET /v1/topics/{topic} 404', 'native GET none 404'])
 })

@@ -478,6 +478,14 @@ test('records are delivered once, in parts if the client asks for little', async
   assert.deepEqual(await consume(instance, '?timeout=20'), [])
 })
 
+test('HEAD takes no records away', async () => {
+  const topic = fresh('head')
+  await produce(topic, { records: [{ value: 1 }] }).expect(200)
+  const instance = await subscribed([topic])
+  await http.head(`${instance}/records`).expect(405)
+  assert.equal((await consume(instance)).length, 1)
+})
+
 test('a record larger than max_bytes is delivered alone', async () => {
   const topic = fresh('big')
   await produce(topic, { records: [{ value: 'x'.repeat(5000) }, { value: 'y' }] }).expect(200)

@@ -56,7 +56,7 @@ export async function openTestHttp(options: TestHttpOptions = {}): Promise<TestH
     topics: new TopicAdmin({ topics, log }),
     producer: new Producer({ log, topics, transactions, clock, random }),
     reader: new Reader({ log, topics, clock }),
-    consumers: new Consumers({ store, keeper, log, groups, topics, clock, random, node }),
+    consumers: new Consumers({ store, keeper, log, groups, topics, clock, random }),
     facts: () => ({ version: '0.0.0', engine: engine.kind, capabilities: engine.capabilities }),
     state: () => state,
     metrics: { contentType: 'text/plain', text: () => Promise.resolve('ebbgate_up 1\n') },

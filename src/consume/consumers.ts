@@ -64,8 +64,6 @@ export interface ConsumersParts {
   readonly topics: Topics
   readonly clock: Clock
   readonly random: Random
-  /** This process, as the keeper knows it. */
-  readonly node: string
 }
 
 export class Consumers {
@@ -84,7 +82,7 @@ export class Consumers {
 
   /** Throws SESSION_EXISTS, RATE_LIMITED above the principal's sessions, INVALID_REQUEST. */
   async create(principal: Principal, group: string, options: InstanceOptions): Promise<Session> {
-    const { store, keeper, clock, random, node } = this.#parts
+    const { store, keeper, clock, random } = this.#parts
     const name = options.name ?? `rest-consumer-${uuid(random)}`
     checkName('group', group)
     checkName('instance', name)
@@ -101,7 +99,7 @@ export class Consumers {
       turn: 0,
     }
     const sinceMs = clock.monotonicMs()
-    const stored = await store.create(session, node, leaseMs, sessionsPerPrincipalMax)
+    const stored = await store.create(session, keeper.node, leaseMs, sessionsPerPrincipalMax)
     keeper.hold(stored, sinceMs)
     return stored.session
   }

@@ -142,6 +142,11 @@ export class SessionKeeper {
     this.#meter.active(0)
   }
 
+  /** This node's name in leases. */
+  get node(): string {
+    return this.#parts.node
+  }
+
   /** Keeps a session that was created or adopted under this node's lease at `sinceMs` (monotonic). */
   hold(stored: StoredSession, sinceMs: number): void {
     const { group, name } = stored.session

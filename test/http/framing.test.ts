@@ -42,6 +42,19 @@ test("Java's POST with an h2c upgrade is an ordinary POST, again and again on on
   }
 })
 
+test('a WebSocket opens on the port that has just ignored an h2c upgrade', async () => {
+  const raw = await open()
+  raw.head(`POST ${target} HTTP/1.1`, host, ...h2c, 'Content-Length: 2').write('{}')
+  await raw.until(/\]\}$/)
+  const socket = new WebSocket(`ws://127.0.0.1:${http.port}/v1/ws`, 'ebbgate.v1.json')
+  const welcome = await new Promise<string>((resolve, reject) => {
+    socket.addEventListener('message', ({ data }) => resolve(String(data)), { once: true })
+    socket.addEventListener('error', () => reject(new Error('The socket did not open.')))
+  })
+  assert.match(welcome, /"welcome"/)
+  socket.close()
+})
+
 test('an h2c upgrade with a chunked body is read to its last chunk', async () => {
   const raw = await open()
   raw.head(`POST ${target} HTTP/1.1`, host, ...h2c, 'Transfer-Encoding: chunked')

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import type request from 'supertest'
 import { openTestHttp } from '../support/http.ts'
+import { RawHttp } from '../support/raw-http.ts'
 
 const listed = 'https://app.example'
 const http = await openTestHttp({
@@ -51,6 +52,29 @@ for (const [what, attempt] of Object.entries(attempts)) {
     assert.equal(await stored(), before)
   })
 }
+
+test('a socket of another site, or to a rebound name, is refused before the 101', async () => {
+  const upgrade = async (...headers: string[]): Promise<string> => {
+    const raw = await RawHttp.open(http.port)
+    raw.head(
+      'GET /v1/ws HTTP/1.1',
+      ...headers,
+      'Connection: Upgrade',
+      'Upgrade: websocket',
+      'Sec-WebSocket-Version: 13',
+      'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+      'Sec-WebSocket-Protocol: ebbgate.v1.json',
+    )
+    const answer = await raw.until(/\r\n\r\n/)
+    raw.destroy()
+    return answer
+  }
+  assert.match(await upgrade('Host: localhost'), /^HTTP\/1\.1 101 /)
+  assert.match(await upgrade('Host: localhost', `Origin: ${own}`), /^HTTP\/1\.1 101 /)
+  assert.match(await upgrade('Host: localhost', 'Origin: https://evil.example'), /^HTTP\/1\.1 403 /)
+  assert.match(await upgrade('Host: localhost', 'Origin: null'), /^HTTP\/1\.1 403 /)
+  assert.match(await upgrade('Host: evil.example'), /^HTTP\/1\.1 403 /)
+})
 
 test('own pages, programs and listed hosts are let in', async () => {
   const read = (): request.Test => http.get('/v1/topics/guarded/records')

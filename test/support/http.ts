@@ -12,7 +12,9 @@ import type { HttpServerParts } from '../../src/http/server.ts'
 import { createHttpServer } from '../../src/http/server.ts'
 import { silentLogger } from '../../src/kit/logger.ts'
 import { systemRandom } from '../../src/kit/random.ts'
+import { Tail } from '../../src/consume/tail.ts'
 import { Producer } from '../../src/produce/producer.ts'
+import { registerPush } from '../../src/push/websocket.ts'
 import { ContractWitness } from './contract-witness.ts'
 import { openTestEngine } from './engine.ts'
 
@@ -47,6 +49,9 @@ export async function openTestHttp(options: TestHttpOptions = {}): Promise<TestH
   const node = 'test'
   const store = new MemorySessionStore({ clock })
   const keeper = new SessionKeeper({ store, groups, topics, clock, random, logger, node })
+  const reader = new Reader({ log, topics, clock })
+  const tail = new Tail({ log, topics, clock, logger })
+  const origins = options.origins ?? { allowedHosts: [], corsOrigins: [] }
   let state: GatewayState = { ready: true }
   const server = createHttpServer({
     clock,
@@ -55,15 +60,17 @@ export async function openTestHttp(options: TestHttpOptions = {}): Promise<TestH
     documents,
     topics: new TopicAdmin({ topics, log }),
     producer: new Producer({ log, topics, transactions, clock, random }),
-    reader: new Reader({ log, topics, clock }),
+    reader,
     consumers: new Consumers({ store, keeper, log, groups, topics, clock, random }),
     facts: () => ({ version: '0.0.0', engine: engine.kind, capabilities: engine.capabilities }),
     state: () => state,
     metrics: { contentType: 'text/plain', text: () => Promise.resolve('ebbgate_up 1\n') },
-    origins: { allowedHosts: [], corsOrigins: [] },
+    origins,
     autoCreate: 'compat',
     ...options,
   })
+  // With it comes the upgrade listener that takes bodies away from careless servers.
+  const push = registerPush(server, { reader, tail, clock, random, logger, origins })
   await server.listen({ port: 0, host: '127.0.0.1' })
   const { port } = server.server.address() as AddressInfo
   const url = `http://127.0.0.1:${port}`
@@ -88,7 +95,9 @@ export async function openTestHttp(options: TestHttpOptions = {}): Promise<TestH
     delete: (path) => witnessed('DELETE', path, agent.delete(path)),
     options: (path) => witnessed('OPTIONS', path, agent.options(path)),
     async close() {
+      await push.close()
       await server.close()
+      await tail.close()
       await keeper.close()
       await store.close()
       await opened.close()

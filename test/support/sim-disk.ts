@@ -205,7 +205,7 @@ export class SimDisk implements Disk {
         try {
           resolve(work())
         } catch (error) {
-          reject(error as Error)
+          reject(error instanceof Error ? error : new Error(String(error)))
         }
       })
     })

@@ -6,7 +6,7 @@
  */
 import * as fs from 'node:fs'
 import { hostname } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { Clock } from '../../../kit/clock.ts'
 import { formatIsoTime } from '../../../kit/clock.ts'
@@ -24,7 +24,7 @@ export function directoryLock(directory: string, clock: Clock): DirectoryLock {
   let database: DatabaseSync | undefined
   return {
     acquire() {
-      fs.mkdirSync(directory, { recursive: true })
+      makeDurable(directory)
       const opened = new DatabaseSync(join(directory, 'LOCK'))
       try {
         opened.exec('PRAGMA busy_timeout=0; PRAGMA journal_mode=MEMORY; BEGIN EXCLUSIVE')
@@ -46,6 +46,19 @@ export function directoryLock(directory: string, clock: Clock): DirectoryLock {
       database = undefined
     },
   }
+}
+
+/** Makes the folder and those above it, so that a power cut leaves it where it is. */
+function makeDurable(directory: string): void {
+  const first = fs.mkdirSync(directory, { recursive: true })
+  if (first === undefined || process.platform !== 'linux') return
+  let folder = resolve(directory)
+  do {
+    folder = dirname(folder)
+    const descriptor = fs.openSync(folder, 'r')
+    fs.fsyncSync(descriptor)
+    fs.closeSync(descriptor)
+  } while (folder.length >= resolve(first).length)
 }
 
 const sqliteBusy = 5

@@ -88,9 +88,17 @@ export class Checkpointer {
 
   /** One checkpoint, after the one that is running. Throws what went wrong. */
   run(): Promise<void> {
-    const next = this.#last.then(() => this.#make())
+    const next = this.#last.then(() => this.#make()).catch((error: unknown) => this.#failed(error))
     this.#last = next.catch(() => undefined)
     return next
+  }
+
+  /** A full disk loses nothing, the journal still holds everything; any other error ends the engine. */
+  #failed(error: unknown): never {
+    const { logger, committer } = this.#parts
+    if (isPassing(error)) logger.warn({ err: error }, 'A checkpoint has to wait for the disk.')
+    else if (!(error instanceof GatewayError)) committer.fence(error)
+    throw error
   }
 
   async #make(): Promise<void> {
@@ -132,16 +140,8 @@ export class Checkpointer {
     })
   }
 
-  async #attempt(): Promise<void> {
-    try {
-      await this.run()
-    } catch (error) {
-      if (isPassing(error)) {
-        // Nothing is lost: the journal still holds everything. The next tick tries again.
-        this.#parts.logger.warn({ err: error }, 'A checkpoint has to wait for space on the disk.')
-      } else if (!(error instanceof GatewayError)) {
-        this.#parts.committer.fence(error)
-      }
-    }
+  /** Nobody waits for this one: what went wrong was said by `run`, and the next tick tries again. */
+  #attempt(): Promise<void> {
+    return this.run().catch(() => undefined)
   }
 }

@@ -129,6 +129,7 @@ export class Journal implements JournalWriter {
     this.#timeFromMs = clock.monotonicMs()
     await disk.makeDirectory(journalFolder)
     await disk.makeDirectory(snapshotFolder)
+    await disk.syncDirectory('.')
     const files = await this.#openFiles()
     const { snapshots, files: snapshotFiles } = await this.#snapshots.load()
     const usable = usableSnapshots(snapshots, files)

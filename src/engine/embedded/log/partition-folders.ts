@@ -72,6 +72,10 @@ export class PartitionFolders {
         await this.#writeMetadata(log)
         changed.add(log)
         byName.delete(name)
+      } else if (id === undefined && !(await this.#hasBatches(name))) {
+        // A topic was deleted before the folder of its partition was whole.
+        await this.#empty(`${logsFolder}/${name}`)
+        await this.#disk.removeDirectory(`${logsFolder}/${name}`)
       } else {
         this.#logger.warn({ folder: name }, 'No topic explains this folder in logs/; left alone.')
       }
@@ -133,6 +137,11 @@ export class PartitionFolders {
 
   async #empty(folder: string): Promise<void> {
     for (const name of await this.#disk.list(folder)) await this.#disk.remove(`${folder}/${name}`)
+  }
+
+  async #hasBatches(name: string): Promise<boolean> {
+    const files = await this.#disk.list(`${logsFolder}/${name}`)
+    return files.some((file) => file !== metadataName && !file.endsWith('.tmp'))
   }
 
   async #writeMetadata(log: PartitionLog): Promise<void> {

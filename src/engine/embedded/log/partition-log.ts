@@ -411,6 +411,8 @@ export class PartitionLog implements BatchOwner {
     const { disk } = this.#files
     const bases = new Set<Offset>()
     for (const name of await disk.list(this.folder)) {
+      // What a crash left of a file that was being replaced.
+      if (name.endsWith('.tmp')) await disk.remove(`${this.folder}/${name}`)
       const match = /^(\d{20})\.(log|index|timeindex)$/.exec(name)
       if (match === null) continue
       const base = Number(match[1])

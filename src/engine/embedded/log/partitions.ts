@@ -177,6 +177,7 @@ export class Partitions implements BatchKeeper {
 
   async prepare(): Promise<void> {
     await this.#disk.makeDirectory(logsFolder)
+    await this.#disk.syncDirectory('.')
     const made = await this.folders.settle(this.#byRef.values(), (ref) => this.#positions.has(ref))
     const logs = [...this.#byRef.values()]
     await each(logs, syncsAtOnce, async (log) => {

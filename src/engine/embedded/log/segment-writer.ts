@@ -108,7 +108,6 @@ export class SegmentWriter {
       return
     }
     this.#busy++
-    this.#dirty.add(log)
     const { segment, batches, bytes } = run
     segment.write(joined(batches), batches[0]!.segmentPos, bytes).then(
       () => {
@@ -126,6 +125,8 @@ export class SegmentWriter {
     log.isQueued = false
     // A topic deleted during the write has let go of its batches in `discard`.
     if (!log.isDropped) {
+      // Only now: a checkpoint that took the mark before the write had returned would miss its bytes.
+      this.#dirty.add(log)
       log.noteWritten(run)
       for (const batch of run.batches) {
         this.#finish(batch)

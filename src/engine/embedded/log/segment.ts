@@ -3,7 +3,6 @@
  * index entries) is applied when a batch joins the journal; the file follows when it is durable.
  */
 import type { Offset } from '../../../model/offset.ts'
-import { messageBytesMax } from '../../../model/limits.ts'
 import {
   baseOffsetOf,
   batchBytesOf,
@@ -16,12 +15,11 @@ import type { Disk, DiskFile } from '../disk/disk.ts'
 import { systemCode } from '../disk/disk.ts'
 import { OffsetIndex } from './offset-index.ts'
 import type { OpenFiles } from './open-files.ts'
+import { goodBatchAt, headProblem, SegmentScan } from './segment-scan.ts'
 import { TimeIndex } from './time-index.ts'
 
 /** Kafka's `index.interval.bytes`. */
 const indexIntervalBytes = 4096
-const magicAt = 16
-const magic = 2
 const scanBytes = 256 * 1024
 
 /** Batches found in a file, and damage if that is the first thing met. */
@@ -137,6 +135,8 @@ export class Segment {
       if (this.#isNewFile) this.#hasNewName = true
       this.#isNewFile = false
       await file.write(buffers, position)
+      // Once more: a sync that began during the write may have missed its bytes.
+      this.#unsynced = true
       this.writtenBytes = Math.max(this.writtenBytes, position + bytes)
     })
   }
@@ -237,7 +237,7 @@ export class Segment {
 
   async #read(file: DiskFile, from: Offset, bytesMax: number, end: Offset): Promise<SegmentRead> {
     const entry = this.#index.floor(from - this.base)
-    const scan = new Scan(file, entry?.position ?? 0, this.writtenBytes, bytesMax)
+    const scan = new SegmentScan(file, entry?.position ?? 0, this.writtenBytes, bytesMax)
     let expected = entry === undefined ? this.base : undefined
     const batches: Uint8Array[] = []
     let taken = 0
@@ -344,7 +344,7 @@ export class Segment {
     this.maxTimestamp = this.maxTimestampOffset = -1
     if (bytes > 0) {
       await this.#using(async (file) => {
-        const scan = new Scan(file, 0, bytes, scanBytes)
+        const scan = new SegmentScan(file, 0, bytes, scanBytes)
         while (scan.position < bytes) {
           const head = await scan.peek(batchHeaderBytes)
           if (headProblem(head, bytes - scan.position) !== undefined) break
@@ -394,69 +394,4 @@ export class MissingSegmentError extends Error {
     super(`Segment ${base} is missing.`, { cause })
     this.name = 'MissingSegmentError'
   }
-}
-
-/** A window that moves over a file, so that many small batches cost one read. */
-class Scan {
-  readonly #file: DiskFile
-  readonly #end: number
-  readonly #readBytes: number
-  #window: Uint8Array = new Uint8Array(0)
-  #windowAt = 0
-  position: number
-
-  constructor(file: DiskFile, position: number, end: number, bytesMax: number) {
-    this.#file = file
-    this.position = position
-    this.#end = end
-    this.#readBytes = Math.max(bytesMax + 2 * indexIntervalBytes, 16 * 1024)
-  }
-
-  /** Whether the window already has the next `count` bytes. */
-  holds(count: number): boolean {
-    return this.position + count <= this.#windowAt + this.#window.length
-  }
-
-  /** The next `count` bytes, fewer at the end. */
-  async peek(count: number): Promise<Uint8Array> {
-    if (!this.holds(Math.min(count, this.#end - this.position))) {
-      const size = Math.min(Math.max(count, this.#readBytes), this.#end - this.position)
-      const window = Buffer.allocUnsafeSlow(size)
-      const read = await this.#file.read(window, this.position)
-      this.#window = window.subarray(0, read)
-      this.#windowAt = this.position
-    }
-    const from = this.position - this.#windowAt
-    return this.#window.subarray(from, from + count)
-  }
-
-  skip(count: number): void {
-    this.position += count
-  }
-}
-
-/** What forbids believing a batch header, before the batch itself was read. */
-function headProblem(head: Uint8Array, left: number): string | undefined {
-  if (head.length < batchHeaderBytes) return 'is cut off'
-  if (head[magicAt] !== magic) return `has magic ${head[magicAt]}, not ${magic}`
-  const size = batchBytesOf(head)
-  if (size < batchHeaderBytes || size > messageBytesMax) return `says it has ${size} bytes`
-  if (size > left) return `runs past the end of its segment`
-  // An offset that is not exact would make the reader throw instead of naming the damage.
-  if (head[0]! !== 0 || head[1]! > 0x1f) return 'has a base offset out of range'
-  return undefined
-}
-
-async function goodBatchAt(
-  file: DiskFile,
-  position: number,
-  end: number,
-): Promise<Uint8Array | undefined> {
-  if (position + batchHeaderBytes > end) return undefined
-  const head = Buffer.alloc(batchHeaderBytes)
-  await file.read(head, position)
-  if (headProblem(head, end - position) !== undefined) return undefined
-  const batch = Buffer.alloc(batchBytesOf(head))
-  await file.read(batch, position)
-  return batchProblem(batch) === undefined ? batch : undefined
 }

@@ -66,12 +66,10 @@ export class Watchers {
   }
 
   #pointOf({ topic, partition }: TopicPartition): WatchPoint {
-    let partitions = this.#topics.get(topic)
-    if (partitions === undefined) this.#topics.set(topic, (partitions = new Map()))
-    let point = partitions.get(partition)
-    if (point === undefined) {
-      partitions.set(partition, (point = { watchers: new Set(), end: 0, isDue: false }))
-    }
+    const partitions = this.#topics.get(topic) ?? new Map<number, WatchPoint>()
+    this.#topics.set(topic, partitions)
+    const point = partitions.get(partition) ?? { watchers: new Set(), end: 0, isDue: false }
+    partitions.set(partition, point)
     return point
   }
 

@@ -251,6 +251,7 @@ class ContractRoute {
       response.destroy()
       return
     }
+    if (!request.raw.complete) this.#parts.bodies.abandon(request.raw)
     if (endsConnection(request.raw)) headers['connection'] = 'close'
     if (failure.code === 'UNSUPPORTED_MEDIA_TYPE' && request.raw.headers['content-encoding']) {
       headers['accept-encoding'] = acceptedCodings

@@ -3,6 +3,7 @@
  * Fastify's parsers are not used: they refuse most of what real senders send.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Clock } from '../kit/clock.ts'
 import { GatewayError } from '../model/errors.ts'
 import { checkCoding, codingOf, inflateBody } from './content-coding.ts'
 
@@ -11,16 +12,20 @@ export interface BodyLimits {
   readonly bytesMax: number
   /** Bodies of the whole process that are being read or used. */
   readonly inFlightMax: number
+  /** How long a sender may go on with a body that has been refused, ms. */
+  readonly lingerMs: number
 }
 
 const nothing = Buffer.alloc(0)
 
 export class RequestBodies {
   readonly #limits: BodyLimits
+  readonly #clock: Clock
   #inFlight = 0
 
-  constructor(limits: BodyLimits) {
+  constructor(limits: BodyLimits, clock: Clock) {
     this.#limits = limits
+    this.#clock = clock
   }
 
   /** Bytes held now. */
@@ -54,6 +59,16 @@ export class RequestBodies {
     this.#inFlight -= bytes
   }
 
+  /**
+   * After a refusal: what still comes of the body is dropped, so that a sender that only listens once
+   * it has finished sees the answer; one that never finishes is cut.
+   */
+  abandon(request: IncomingMessage): void {
+    this.#clock.after(this.#limits.lingerMs, () => {
+      if (!request.complete) request.destroy()
+    })
+  }
+
   /** Judges a length before anything of it was read. */
   #admit(bytes: number): void {
     if (bytes > this.#limits.bytesMax) throw this.#tooLarge(`${bytes} bytes`)
@@ -65,30 +80,33 @@ export class RequestBodies {
       let first: Buffer | undefined
       let chunks: Buffer[] | undefined
       let held = 0
-      const settle = (error?: GatewayError): void => {
-        request.off('data', onData).off('end', onEnd).off('error', onCut).off('close', onCut)
-        if (error === undefined) {
-          resolve(chunks === undefined ? (first ?? nothing) : Buffer.concat(chunks, held))
-        } else {
-          this.#inFlight -= held
-          // The rest is read and dropped, so that the client gets to see the answer.
-          request.resume()
-          reject(error)
-        }
+      let settled = false
+      const fail = (error: GatewayError): void => {
+        if (settled) return
+        settled = true
+        this.#inFlight -= held
+        first = chunks = undefined
+        reject(error)
       }
-      const onData = (chunk: Buffer): void => {
+      // A request is heard once, so its listeners stay: taking four off costs more than they do.
+      request.on('data', (chunk: Buffer) => {
+        if (settled) return
         held += chunk.length
         this.#inFlight += chunk.length
         if (first === undefined) first = chunk
         else if (chunks === undefined) chunks = [first, chunk]
         else chunks.push(chunk)
-        if (held > this.#limits.bytesMax) settle(this.#tooLarge('more than that'))
-        else if (this.#inFlight > this.#limits.inFlightMax) settle(overloaded())
-      }
-      const onEnd = (): void => settle()
+        if (held > this.#limits.bytesMax) fail(this.#tooLarge('more than that'))
+        else if (this.#inFlight > this.#limits.inFlightMax) fail(overloaded())
+      })
+      request.on('end', () => {
+        if (settled) return
+        settled = true
+        resolve(chunks === undefined ? (first ?? nothing) : Buffer.concat(chunks, held))
+      })
       const onCut = (): void =>
-        settle(new GatewayError('BAD_REQUEST', 'The connection ended within the body.'))
-      request.on('data', onData).on('end', onEnd).on('error', onCut).on('close', onCut)
+        fail(new GatewayError('BAD_REQUEST', 'The connection ended within the body.'))
+      request.on('error', onCut).on('close', onCut)
     })
   }
 

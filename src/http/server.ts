@@ -61,7 +61,7 @@ export interface HttpServerParts {
   /** Surfaces on which a produce to a missing topic makes it. */
   readonly autoCreate: 'compat' | 'all' | 'none'
   readonly meter?: HttpMeter
-  /** Default: `bodyBytesMax` and `bodyBytesInFlightMax` of the model. */
+  /** Default: those of the model. */
   readonly bodyLimits?: BodyLimits
   /** Default: those of the package. */
   readonly documents?: Documents
@@ -73,6 +73,12 @@ const idleConnectionMs = waitMsMax + 15_000
 const keepAliveMs = 72_000
 /** A head arrives in one piece or two; whoever needs longer is holding a slot, ms. */
 const headMs = 20_000
+
+const bodyLimitsDefault: BodyLimits = {
+  bytesMax: bodyBytesMax,
+  inFlightMax: bodyBytesInFlightMax,
+  lingerMs: 5_000,
+}
 
 /** `shouldUpgradeCallback` is younger than the type definitions of our lowest Node version. */
 const httpOptions: ServerOptions & {
@@ -89,7 +95,8 @@ const httpOptions: ServerOptions & {
  */
 export function createHttpServer(parts: HttpServerParts): FastifyInstance {
   const documents = parts.documents ?? loadDocuments()
-  const gate = new Gate(parts)
+  const bodies = new RequestBodies(parts.bodyLimits ?? bodyLimitsDefault, parts.clock)
+  const gate = new Gate(parts, bodies)
   const nextId = requestIds(parts.random)
   const server = fastify({
     // Ids of ours, never a client's: the log is searched by them.
@@ -132,9 +139,7 @@ export function createHttpServer(parts: HttpServerParts): FastifyInstance {
     clock: parts.clock,
     logger: parts.logger,
     meter: parts.meter ?? silentHttpMeter,
-    bodies: new RequestBodies(
-      parts.bodyLimits ?? { bytesMax: bodyBytesMax, inFlightMax: bodyBytesInFlightMax },
-    ),
+    bodies,
     waiting,
     authenticate: () => anonymous,
   }
@@ -153,13 +158,15 @@ export function createHttpServer(parts: HttpServerParts): FastifyInstance {
 /** What every request passes before its route. */
 class Gate {
   readonly #parts: HttpServerParts
+  readonly #bodies: RequestBodies
   readonly #knownPaths: { readonly pattern: RegExp; readonly methods: Set<string> }[] = []
   #rules: OriginRules | undefined
   /** A `Host` that has passed: most callers use one name, and its check need not be repeated. */
   #knownHost: string | undefined
 
-  constructor(parts: HttpServerParts) {
+  constructor(parts: HttpServerParts, bodies: RequestBodies) {
     this.#parts = parts
+    this.#bodies = bodies
   }
 
   /** False when the request has been answered here. */
@@ -217,6 +224,7 @@ class Gate {
 
   refuse(request: FastifyRequest, reply: FastifyReply, error: GatewayError): void {
     const headers = headersOf(request)
+    if (!request.raw.complete) this.#bodies.abandon(request.raw)
     if (endsConnection(request.raw)) headers['connection'] = 'close'
     const surface = surfaceOf(pathOf(request))
     surface.sendError(reply.raw, headers, error, aboutOf(request))

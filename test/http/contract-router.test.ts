@@ -94,7 +94,7 @@ function serve(
     clock: systemClock,
     logger: { ...silentLogger, error: (fields) => void options.logged?.push(fields) },
     meter: silentHttpMeter,
-    bodies: new RequestBodies({ bytesMax: 1000, inFlightMax: 5000 }),
+    bodies: new RequestBodies({ bytesMax: 1000, inFlightMax: 5000, lingerMs: 1000 }, systemClock),
     waiting: new WaitingCalls(),
     authenticate: () => anonymous,
   })

@@ -3,7 +3,9 @@ import { after, test } from 'node:test'
 import { openTestHttp } from '../support/http.ts'
 import { RawHttp } from '../support/raw-http.ts'
 
-const http = await openTestHttp({ bodyLimits: { bytesMax: 1000, inFlightMax: 10_000 } })
+const http = await openTestHttp({
+  bodyLimits: { bytesMax: 1000, inFlightMax: 10_000, lingerMs: 100 },
+})
 after(() => http.close())
 await http.post('/v1/topics').send({ name: 'wire' }).expect(201)
 
@@ -144,6 +146,20 @@ test('a chunked body that grows beyond the limit is 413', async () => {
   raw.head(`POST ${target} HTTP/1.1`, host, 'Transfer-Encoding: chunked')
   raw.write(`7d0\r\n${'x'.repeat(2000)}\r\n`)
   assert.match(await raw.until(/requestId/), /^HTTP\/1\.1 413 /)
+})
+
+test('a refused body may be finished, but not for ever', async () => {
+  const patient = await open()
+  patient.head(`POST ${target} HTTP/1.1`, host, 'Content-Length: 1500').write('x'.repeat(500))
+  await patient.until(/requestId/)
+  patient.write('x'.repeat(1000))
+  patient.clear().head(`POST ${target} HTTP/1.1`, host, 'Content-Length: 2').write('ok')
+  assert.match(await patient.until(/\]\}$/), /^HTTP\/1\.1 200 OK/)
+
+  const endless = await open()
+  endless.head(`POST ${target} HTTP/1.1`, host, 'Transfer-Encoding: chunked')
+  endless.write(`7d0\r\n${'x'.repeat(2000)}\r\n`)
+  assert.match(await endless.end(), /^HTTP\/1\.1 413 /)
 })
 
 test('a client that leaves in the middle of a body stores nothing', async () => {

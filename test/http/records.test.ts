@@ -5,7 +5,9 @@ import type request from 'supertest'
 import { openTestHttp } from '../support/http.ts'
 import { platformTakes, tortureCases } from '../support/json-torture.ts'
 
-const http = await openTestHttp({ bodyLimits: { bytesMax: 200_000, inFlightMax: 1_000_000 } })
+const http = await openTestHttp({
+  bodyLimits: { bytesMax: 200_000, inFlightMax: 1_000_000, lingerMs: 1000 },
+})
 after(() => http.close())
 
 interface Read {

@@ -117,17 +117,21 @@ export class Consumers {
     subscription: Subscription,
   ): Promise<void> {
     const key = { group, name }
+    await this.#settling.get(keyText(key))
     const before = await this.#find(principal, key)
     const topics = await this.#matching(subscription)
     await this.#foundGroup(group, before.session.reset, topics)
-    await this.#subscribeTo(principal, key, subscription)
+    if (before.session.autoCommit) await this.#commits.commitDelivered(before)
+    await this.#subscribeTo(principal, key, subscription, topics)
     try {
       await this.#parts.keeper.settle(key)
     } catch (error) {
       // A refusal that repeating does not change: the instance is as it was before.
       const isFinal = error instanceof GatewayError && !error.retriable
       if (isFinal && error.code !== 'UNKNOWN_SESSION') {
-        await this.#subscribeTo(principal, key, before.session.subscription)
+        const { subscription: old } = before.session
+        const oldTopics = old === null ? [] : await this.#matching(old)
+        await this.#subscribeTo(principal, key, old, oldTopics)
         this.#parts.keeper.nudge(key)
       }
       throw error
@@ -141,7 +145,7 @@ export class Consumers {
     const stored = await this.#find(principal, key)
     if (stored.session.subscription === null) return
     if (stored.session.autoCommit) await this.#commits.commitDelivered(stored)
-    await this.#subscribeTo(principal, key, null)
+    await this.#subscribeTo(principal, key, null, [])
     await this.#parts.keeper.settle(key)
   }
 
@@ -238,15 +242,19 @@ export class Consumers {
     return found
   }
 
+  /** Who asks for other topics is done with the old ones: nothing waits for a commit of theirs. */
   async #subscribeTo(
     principal: Principal,
     key: SessionKey,
     subscription: Subscription | null,
+    topics: readonly string[],
   ): Promise<void> {
+    const names = new Set(topics)
     await updateSession(this.#parts.store, key, principal.subject, ({ session }) => ({
       ...session,
       subscription,
       subscriptionRevision: session.subscriptionRevision + 1,
+      positions: session.positions.filter(({ topic }) => names.has(topic)),
       settled: false,
     }))
   }

@@ -300,6 +300,10 @@ export class InstancePoll {
       const limits = { bytesMax, waitMs, minBytes, timeoutMs: fetchTimeoutMs }
       const slices = await fetchOrWait(log, clock, wants, { ...limits, signal: cut.signal })
       return { slices, isWoken }
+    } catch (error) {
+      // A log may refuse a call that was cut; whoever was woken looks again, whoever left reads nothing.
+      if (cut.signal.aborted) return { slices: [], isWoken }
+      throw error
     } finally {
       watch.close()
       signal?.removeEventListener('abort', onAbort)

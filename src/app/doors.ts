@@ -10,6 +10,7 @@ export class Doors implements Closable {
   readonly #server: HttpServer
   readonly #clock: Clock
   readonly #graceMs: number
+  #url = ''
 
   constructor(server: HttpServer, clock: Clock, graceMs: number) {
     this.#server = server
@@ -17,17 +18,15 @@ export class Doors implements Closable {
     this.#graceMs = graceMs
   }
 
+  /** Where the doors are, as a URL that works on this machine; empty before `open()`. */
+  get url(): string {
+    return this.#url
+  }
+
   /** Rejects with what listening says (EADDRINUSE, EACCES, EADDRNOTAVAIL). */
   async open(host: string, port: number): Promise<void> {
     await this.#server.listen({ host, port })
-  }
-
-  /** Where the doors are, as a URL that works on this machine. */
-  get url(): string {
-    const { address, port, family } = this.#server.server.address() as AddressInfo
-    // Nobody can call the address that means "all of them".
-    const host = address === '0.0.0.0' || address === '::' ? '127.0.0.1' : address
-    return `http://${family === 'IPv6' && host.includes(':') ? `[${host}]` : host}:${port}`
+    this.#url = urlOf(this.#server.server.address() as AddressInfo)
   }
 
   /** Takes no more requests, lets those in flight finish, and cuts what is left after the grace. */
@@ -40,4 +39,10 @@ export class Doors implements Closable {
       cut.cancel()
     }
   }
+}
+
+function urlOf({ address, port, family }: AddressInfo): string {
+  // Nobody can call the address that means "all of them".
+  const host = address === '0.0.0.0' || address === '::' ? '127.0.0.1' : address
+  return `http://${family === 'IPv6' && host.includes(':') ? `[${host}]` : host}:${port}`
 }

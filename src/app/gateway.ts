@@ -52,7 +52,7 @@ export interface GatewayParts {
 }
 
 export interface Gateway {
-  /** Base URL. Valid after `open()`. */
+  /** Base URL; empty before `open()` has begun to listen. */
   readonly url: string
   readonly engine: Engine['kind']
   /** What an acknowledged event has survived. Valid after `open()`. */
@@ -83,8 +83,17 @@ export function createGateway(input: ConfigInput = {}, parts: GatewayParts = {})
   const readiness = new Readiness(() => engine.health())
 
   const store = sessionStore(config, engine, { clock, random, logger })
-  const keeper = new SessionKeeper({ store, groups, topics, clock, random, logger, node })
-  const consumers = new Consumers({ store, keeper, log, groups, topics, clock, random, node })
+  const keeper = new SessionKeeper({
+    store,
+    groups,
+    topics,
+    clock,
+    random,
+    logger,
+    node,
+    meter: metrics.sessions,
+  })
+  const consumers = new Consumers({ store, keeper, log, groups, topics, clock, random })
   const producer = new Producer({
     log,
     topics,
@@ -94,7 +103,6 @@ export function createGateway(input: ConfigInput = {}, parts: GatewayParts = {})
     meter: metrics.produce,
   })
   const reader = new Reader({ log, topics, clock, meter: metrics.read })
-
   const tail = new Tail({ log, topics, clock, logger })
 
   const origins = originsOf(config)

@@ -164,14 +164,14 @@ export const catalogue = {
     help: 'Consumer sessions whose lease this node holds.',
     labels: [],
   },
-  ebbgate_session_ends_total: {
-    kind: 'counter',
-    help: 'Sessions that ended, by reason.',
-    labels: ['why'],
-  },
   ebbgate_lease_adoptions_total: {
     kind: 'counter',
     help: 'Sessions taken over from a node that let their lease lapse.',
+    labels: [],
+  },
+  ebbgate_sessions_expired_total: {
+    kind: 'counter',
+    help: 'Sessions that ended because their client fell silent.',
     labels: [],
   },
 

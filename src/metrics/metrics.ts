@@ -119,6 +119,12 @@ export class Metrics {
     refused: (why: string): void => this.add('ebbgate_push_upgrade_rejections_total', { why }),
   }
 
+  readonly sessions = {
+    active: (count: number): void => this.set('ebbgate_sessions', noLabels, count),
+    adopted: (): void => this.add('ebbgate_lease_adoptions_total', noLabels),
+    expired: (): void => this.add('ebbgate_sessions_expired_total', noLabels),
+  }
+
   add<Name extends NamesOf<'counter'>>(name: Name, labels: Labels<Name>, by = 1): void {
     ;(this.#metrics.get(name) as Counter).inc(labels, by)
   }

@@ -41,6 +41,13 @@ async function opened(t: TestContext, input: ConfigInput = {}): Promise<Gateway>
 
 const post = (url: string, body: string): Promise<Response> => fetch(url, { method: 'POST', body })
 
+async function createTopic(gateway: Gateway, name: string): Promise<void> {
+  const headers = { 'content-type': 'application/json' }
+  const body = JSON.stringify({ name })
+  const { status } = await fetch(`${gateway.url}/v1/topics`, { method: 'POST', headers, body })
+  assert.equal(status, 201)
+}
+
 test('an open gateway tells what it is, that it is well, and how it goes', async (t) => {
   const gateway = await opened(t)
   assert.match(gateway.url, /^http:\/\/127\.0\.0\.1:\d+$/)
@@ -48,7 +55,7 @@ test('an open gateway tells what it is, that it is well, and how it goes', async
   for (const path of ['/healthz', '/readyz', '/v1']) {
     assert.equal((await fetch(gateway.url + path)).status, 200, path)
   }
-  await post(`${gateway.url}/v1/topics`, '{"name":"orders"}')
+  await createTopic(gateway, 'orders')
   await post(`${gateway.url}/v1/topics/orders/records`, 'an event')
   await fetch(`${gateway.url}/v1/topics/orders/records`)
   const answer = await fetch(`${gateway.url}/metrics`)
@@ -70,7 +77,7 @@ test('while it recovers, probes are answered and everything else is told to come
   const { engine } = await openTestEngine()
   const gateway = create(t, {}, { engine: slow(engine, gate.promise) })
   const opening = gateway.open()
-  while (!isListening(gateway)) await new Promise((resolve) => setImmediate(resolve))
+  while (gateway.url === '') await new Promise((resolve) => setImmediate(resolve))
   assert.equal((await fetch(`${gateway.url}/healthz`)).status, 200)
   const ready = await fetch(`${gateway.url}/readyz`)
   assert.equal(ready.status, 503)
@@ -97,8 +104,7 @@ test('one folder has one gateway; the second is refused and the first is not dis
   })
   await second.close()
   assert.equal((await fetch(`${first.url}/readyz`)).status, 200)
-  const made = await post(`${first.url}/v1/topics`, '{"name":"still-works"}')
-  assert.equal(made.status, 201)
+  await createTopic(first, 'still-works')
 })
 
 test('a port that is taken is said by its system code', async (t) => {
@@ -110,7 +116,7 @@ test('a port that is taken is said by its system code', async (t) => {
 test('after a close the folder opens again with everything that was acknowledged', async (t) => {
   const data = newFolder()
   const first = await opened(t, { data })
-  await post(`${first.url}/v1/topics`, '{"name":"kept"}')
+  await createTopic(first, 'kept')
   await post(`${first.url}/v1/topics/kept/records`, 'one')
   await first.close()
   await first.close()
@@ -127,7 +133,7 @@ test('after a close the folder opens again with everything that was acknowledged
 
 test('closing ends a waiting poll at once with an answer, and cuts a client that never finishes', async (t) => {
   const gateway = await opened(t, { shutdown: { graceMs: 300 } })
-  await post(`${gateway.url}/v1/topics`, '{"name":"quiet"}')
+  await createTopic(gateway, 'quiet')
   const poll = fetch(`${gateway.url}/v1/topics/quiet/records?from=latest&waitMs=30000`)
   const { port } = new URL(gateway.url)
   const stuck = connect(Number(port), '127.0.0.1')
@@ -149,7 +155,7 @@ test('closing ends a waiting poll at once with an answer, and cuts a client that
 
 test('two gateways in one process know nothing of each other', async (t) => {
   const [one, other] = [await opened(t), await opened(t)]
-  await post(`${one.url}/v1/topics`, '{"name":"mine"}')
+  await createTopic(one, 'mine')
   await post(`${one.url}/v1/topics/mine/records`, 'x')
   assert.equal((await fetch(`${other.url}/v1/topics/mine`)).status, 404)
   assert.doesNotMatch(await (await fetch(`${other.url}/metrics`)).text(), /topic="mine"/)
@@ -188,13 +194,5 @@ async function waiting(gateway: Gateway): Promise<void> {
   for (;;) {
     const text = await (await fetch(`${gateway.url}/metrics`)).text()
     if (/^ebbgate_polls_waiting 1$/m.test(text)) return
-  }
-}
-
-function isListening(gateway: Gateway): boolean {
-  try {
-    return gateway.url !== ''
-  } catch {
-    return false
   }
 }

@@ -82,9 +82,12 @@ export class Client implements SubscriptionHost {
     this.#stop()
     if (socket === undefined || socket.readyState === 3) return Promise.resolve()
     return new Promise((resolve) => {
-      this.#onClosed.push(resolve)
       // A peer that does not answer the close must not keep us.
-      setTimeout(resolve, shortMs)
+      const patience = setTimeout(resolve, shortMs)
+      this.#onClosed.push(() => {
+        clearTimeout(patience)
+        resolve()
+      })
     })
   }
 

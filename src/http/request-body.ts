@@ -104,8 +104,10 @@ export class RequestBodies {
         settled = true
         resolve(chunks === undefined ? (first ?? nothing) : Buffer.concat(chunks, held))
       })
-      const onCut = (): void =>
-        fail(new GatewayError('BAD_REQUEST', 'The connection ended within the body.'))
+      const onCut = (): void => {
+        // Every request closes in the end, and an error is dear to make.
+        if (!settled) fail(new GatewayError('BAD_REQUEST', 'The connection ended within the body.'))
+      }
       request.on('error', onCut).on('close', onCut)
     })
   }

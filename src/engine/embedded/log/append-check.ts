@@ -4,7 +4,7 @@ import { timestampAheadMsMax } from '../../../model/limits.ts'
 import { readRecords } from '../../../model/batch-reader.ts'
 import type { Codec } from '../../../model/record-batch.ts'
 import {
-  batchHeaderBytes,
+  baseTimestampOf,
   batchProblem,
   codecOf,
   hasLogAppendTime,
@@ -102,12 +102,22 @@ export function preconditionRefusal(
 }
 
 function structureProblem(batch: Uint8Array): string | undefined {
-  if (batch.length < batchHeaderBytes) return 'is shorter than its header'
+  try {
+    return headerProblem(batch)
+  } catch {
+    // Reading a 64-bit number that JS cannot hold throws; no honest header has one.
+    return 'has numbers out of range in its header'
+  }
+}
+
+function headerProblem(batch: Uint8Array): string | undefined {
   const problem = batchProblem(batch)
   if (problem !== undefined) return problem
   if (isControl(batch) || isTransactional(batch)) return 'is a control or transactional batch'
   if (hasLogAppendTime(batch)) return 'claims a log append time'
   if (producerIdOf(batch) !== -1) return 'names a producer id'
+  if (baseTimestampOf(batch) > maxTimestampOf(batch))
+    return 'has a largest timestamp below its first'
   const count = recordCountOf(batch)
   if (count === 0 || count !== lastOffsetDeltaOf(batch) + 1) {
     return `holds ${count} records for ${lastOffsetDeltaOf(batch) + 1} offsets`

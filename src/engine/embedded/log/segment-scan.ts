@@ -1,5 +1,6 @@
 /** Reading batches out of a segment file, believing nothing that was not checked. */
 import { messageBytesMax } from '../../../model/limits.ts'
+import { readInt32 } from '../../../model/offset.ts'
 import { batchBytesOf, batchHeaderBytes, batchProblem } from '../../../model/record-batch.ts'
 import type { DiskFile } from '../disk/disk.ts'
 
@@ -55,9 +56,16 @@ export function headProblem(head: Uint8Array, left: number): string | undefined 
   const size = batchBytesOf(head)
   if (size < batchHeaderBytes || size > messageBytesMax) return `says it has ${size} bytes`
   if (size > left) return 'runs past the end of its segment'
-  // An offset that is not exact would make the reader throw instead of naming the damage.
-  if (head[0]! !== 0 || head[1]! > 0x1f) return 'has a base offset out of range'
+  // Numbers that are not exact would make the reader throw instead of naming the damage.
+  if (!isExact(head, 0) || head[0]! > 0x7f) return 'has a base offset out of range'
+  if (!isExact(head, 27) || !isExact(head, 35)) return 'has a timestamp out of range'
   return undefined
+}
+
+/** Whether the 64 bits at `at` are a number that JS holds exactly, of either sign. */
+function isExact(bytes: Uint8Array, at: number): boolean {
+  const high = readInt32(bytes, at)
+  return high >= -0x20_0000 && high < 0x20_0000
 }
 
 /** The whole and undamaged batch at `position`, if there is one. */

@@ -237,14 +237,15 @@ export class Segment {
 
   async #read(file: DiskFile, from: Offset, bytesMax: number, end: Offset): Promise<SegmentRead> {
     const entry = this.#index.floor(from - this.base)
-    const scan = new SegmentScan(file, entry?.position ?? 0, this.writtenBytes, bytesMax)
+    const bytes = this.writtenBytes
+    const scan = new SegmentScan(file, entry?.position ?? 0, bytes, bytesMax)
     let expected = entry === undefined ? this.base : undefined
     const batches: Uint8Array[] = []
     let taken = 0
     let next = from
-    while (scan.position < this.writtenBytes) {
+    while (scan.position < bytes) {
       const head = await scan.peek(batchHeaderBytes)
-      let problem = headProblem(head, this.writtenBytes - scan.position)
+      let problem = headProblem(head, bytes - scan.position)
       const base = problem === undefined ? baseOffsetOf(head) : -1
       const last = problem === undefined ? base + lastOffsetDeltaOf(head) : -1
       if (problem === undefined) {

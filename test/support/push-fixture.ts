@@ -1,0 +1,111 @@
+/** The push door on a real engine and a real port, with nothing of the REST door around it. */
+import type { AddressInfo, Socket } from 'node:net'
+import fastify from 'fastify'
+import { Reader } from '../../src/consume/reader.ts'
+import { Tail } from '../../src/consume/tail.ts'
+import type { Engine } from '../../src/engine/engine.ts'
+import { systemClock } from '../../src/kit/clock.ts'
+import { silentLogger } from '../../src/kit/logger.ts'
+import { systemRandom } from '../../src/kit/random.ts'
+import { writeBatch } from '../../src/model/batch-writer.ts'
+import { toGatewayError } from '../../src/model/errors.ts'
+import type { NewRecord } from '../../src/model/record.ts'
+import { noHeaders } from '../../src/model/record.ts'
+import type { PushDoor, PushParts } from '../../src/push/websocket.ts'
+import { registerPush } from '../../src/push/websocket.ts'
+import { openTestEngine } from './engine.ts'
+import { PushClient } from './push-client.ts'
+
+const call = { timeoutMs: 10_000 }
+
+export interface PushFixture {
+  readonly engine: Engine
+  readonly door: PushDoor
+  readonly port: number
+  readonly url: string
+  /** What the server's sockets hold for their peers, bytes. */
+  bufferedBytes(): number
+  createTopic(name: string, partitions: number): Promise<void>
+  deleteTopic(name: string): Promise<void>
+  /** One batch; a value that is no string is a whole record. Returns the first offset. */
+  write(
+    topic: string,
+    partition: number,
+    values: readonly (string | Partial<NewRecord>)[],
+  ): Promise<number>
+  /** A client that has been welcomed. */
+  connect(): Promise<PushClient>
+  close(): Promise<void>
+}
+
+export async function openPush(parts: Partial<PushParts> = {}): Promise<PushFixture> {
+  const { engine, close: closeEngine } = await openTestEngine()
+  const { log, topics } = engine
+  const clock = systemClock
+  const tail = new Tail({ log, topics, clock, logger: silentLogger })
+  const server = fastify()
+  server.setErrorHandler((error, _request, reply) => {
+    const { code, message } = toGatewayError(error)
+    const status = { FORBIDDEN: 403, OVERLOADED: 503, UNAVAILABLE: 503 }[code as string] ?? 400
+    void reply.code(status).send({ code, detail: message })
+  })
+  server.get('/plain', () => 'plain')
+  server.post('/plain', (request) => request.body)
+  const door = registerPush(server, {
+    reader: new Reader({ log, topics, clock }),
+    tail,
+    clock,
+    random: systemRandom,
+    logger: silentLogger,
+    origins: { allowedHosts: [], corsOrigins: ['https://ours.example'] },
+    ...parts,
+  })
+  const sockets = new Set<Socket>()
+  server.server.on('connection', (socket: Socket) => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+  })
+  await server.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = server.server.address() as AddressInfo
+  const url = `ws://127.0.0.1:${port}/v1/ws`
+  const clients: PushClient[] = []
+  return {
+    engine,
+    door,
+    port,
+    url,
+    bufferedBytes: () => [...sockets].reduce((sum, { writableLength }) => sum + writableLength, 0),
+    async createTopic(name, partitions) {
+      const [outcome] = await topics.create([{ name, partitions }], call)
+      if (outcome?.error !== undefined) throw outcome.error
+    },
+    async deleteTopic(name) {
+      const [outcome] = await topics.delete([name], call)
+      if (outcome?.error !== undefined) throw outcome.error
+    },
+    async write(topic, partition, values) {
+      const records = values.map((value): NewRecord => {
+        const empty = { key: null, value: null, headers: noHeaders }
+        return typeof value === 'string'
+          ? { ...empty, value: Buffer.from(value) }
+          : { ...empty, ...value }
+      })
+      const batch = writeBatch(records, clock.wallMs())
+      const [result] = await log.append([{ tp: { topic, partition }, batch }], call)
+      if (result?.offsets === undefined) throw result?.error ?? new Error('Nothing was appended.')
+      return result.offsets.base
+    },
+    async connect() {
+      const client = new PushClient(url)
+      clients.push(client)
+      await client.welcomed()
+      return client
+    },
+    async close() {
+      for (const client of clients) client.kill()
+      await server.close()
+      await tail.close()
+      await closeEngine()
+    },
+  }
+}

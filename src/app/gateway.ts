@@ -93,7 +93,16 @@ export function createGateway(input: ConfigInput = {}, parts: GatewayParts = {})
     node,
     meter: metrics.sessions,
   })
-  const consumers = new Consumers({ store, keeper, log, groups, topics, clock, random })
+  const consumers = new Consumers({
+    store,
+    keeper,
+    log,
+    groups,
+    topics,
+    clock,
+    random,
+    meter: metrics.read,
+  })
   const producer = new Producer({
     log,
     topics,

@@ -56,6 +56,11 @@ export interface InstanceOptions {
   readonly ttlMs: number
 }
 
+export interface PollMeter {
+  /** One poll was answered; `bytes` as they were fetched. */
+  read(records: number, bytes: number): void
+}
+
 export interface ConsumersParts {
   readonly store: SessionStore
   readonly keeper: SessionKeeper
@@ -64,6 +69,7 @@ export interface ConsumersParts {
   readonly topics: Topics
   readonly clock: Clock
   readonly random: Random
+  readonly meter?: PollMeter
 }
 
 export class Consumers {
@@ -180,14 +186,18 @@ export class Consumers {
     try {
       const unlock = await this.#reads.acquire(keyText(key), options.signal)
       if (unlock === undefined) throw goneAway()
+      let fetched = 0
       const poll = new InstancePoll(this.#parts, this.#commits, principal.subject, key, {
         ended: unlock,
         settling: (work) => this.#settle(keyText(key), work),
         lent: (bytes) => {
           this.#bytesOut += bytes
+          if (bytes > 0) fetched = bytes
         },
       })
-      return await poll.run(options)
+      const answer = await poll.run(options)
+      this.#parts.meter?.read(answer.records.length, fetched)
+      return answer
     } finally {
       this.#polls--
     }

@@ -67,7 +67,7 @@ export const catalogue = {
   },
   ebbgate_fetch_bytes_total: {
     kind: 'counter',
-    help: 'Bytes of keys, values and headers given to readers over HTTP.',
+    help: 'Bytes read for them.',
     labels: [],
   },
   ebbgate_fetch_total: { kind: 'counter', help: 'Reads answered over HTTP.', labels: [] },

@@ -100,7 +100,7 @@ function unbracketed(hostname: string): string {
 function foreign(who: string): GatewayError {
   return new GatewayError(
     'FORBIDDEN',
-    `${who} may not use this gateway. To allow it, add its origin to cors.origins.`,
+    `${who} may not use this gateway. To allow it, add its origin to cors.origins; if that is the gateway's own address, set http.publicUrl.`,
   )
 }
 

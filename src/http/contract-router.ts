@@ -113,7 +113,11 @@ class ContractRoute {
     const startedMs = clock.monotonicMs()
     const response = reply.raw
     const headers: AnswerHeaders = { 'ebbgate-request-id': request.id }
-    if (this.#reads) headers['cache-control'] = 'no-store'
+    if (this.#reads) {
+      headers['cache-control'] = 'no-store'
+      // What users stored must never be taken for a page or a script.
+      headers['x-content-type-options'] = 'nosniff'
+    }
     let held = 0
     try {
       const principal = this.#parts.authenticate(request.raw)

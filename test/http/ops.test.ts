@@ -122,6 +122,20 @@ test('answers are never HTML, whatever a browser says it accepts', async () => {
   }
 })
 
+test('a gateway that closes answers its waiting polls at once', async () => {
+  const closing = await openTestHttp()
+  await closing.post('/v1/topics').send({ name: 'waited' }).expect(201)
+  const poll = closing.get('/v1/topics/waited/records?from=latest&waitMs=30000').expect(200)
+  const answer = poll.then(({ body }) => body as { records: unknown[] })
+  // The poll is on its way once another request behind it has been answered.
+  await closing.get('/v1/topics/waited').expect(200)
+  const startedMs = performance.now()
+  const closed = closing.close()
+  assert.deepEqual((await answer).records, [])
+  await closed
+  assert.ok(performance.now() - startedMs < 5000)
+})
+
 test('requests are counted by the path of their contract, so that names do not become labels', async () => {
   answered.length = 0
   await http.get('/v1/topics/some-name').expect(404)

@@ -191,10 +191,11 @@ async function readRecords(
   if (wantsLines(call.headers.accept)) return await exportRecords(reader, call, request, format)
   const answer = await reader.read(call.principal, request)
   try {
+    const position = formatPosition(answer.position)
     return {
       status: 200,
-      headers: { 'ebbgate-position': formatPosition(answer.position) },
-      written: json(writeReadAnswer(answer, format)),
+      headers: { 'ebbgate-position': position },
+      written: json(writeReadAnswer(answer, position, format)),
     }
   } finally {
     answer.release()

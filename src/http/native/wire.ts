@@ -8,7 +8,6 @@ import { writeNativeRecord } from '../../format/native-record.ts'
 import { ByteSink } from '../../kit/byte-sink.ts'
 import type { GatewayError } from '../../model/errors.ts'
 import { errorBody } from '../../model/errors.ts'
-import { formatPosition } from '../../model/position.ts'
 import type { RecordResult } from '../../produce/producer.ts'
 
 type Schemas = components['schemas']
@@ -34,7 +33,7 @@ export function toTopic(topic: TopicFacts): Schemas['Topic'] {
 const recordOverheadBytes = 128
 
 /** `{"records":[…],"position":"…","live":…}` with the stored bytes spliced in. */
-export function writeReadAnswer(answer: ReadAnswer, format: OutFormat): Buffer {
+export function writeReadAnswer(answer: ReadAnswer, position: string, format: OutFormat): Buffer {
   const sink = new ByteSink(expectedBytes(answer.records))
   sink.text('{"records":[')
   let separator = ''
@@ -43,7 +42,7 @@ export function writeReadAnswer(answer: ReadAnswer, format: OutFormat): Buffer {
     writeNativeRecord(sink, record, format, record)
     separator = ',\n'
   }
-  sink.text(`],"position":"${formatPosition(answer.position)}","live":${answer.live}`)
+  sink.text(`],"position":"${position}","live":${answer.live}`)
   if (answer.gaps.length > 0) sink.text(`,"gaps":${JSON.stringify(answer.gaps)}`)
   return sink.text('}').take()
 }

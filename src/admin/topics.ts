@@ -1,5 +1,5 @@
 /** Topics as people manage them: list, describe, create, delete. Internal topics do not exist here. */
-import type { CallOptions } from '../engine/engine.ts'
+import type { CallOptions } from '../engine/call.ts'
 import type { Log, OffsetWord } from '../engine/log.ts'
 import type { PartitionDescription, TopicDescription, Topics } from '../engine/topics.ts'
 import { GatewayError } from '../model/errors.ts'

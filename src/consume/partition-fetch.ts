@@ -1,5 +1,5 @@
 /** Reading several partitions and waiting for them: watch, then fetch, composed in this one place. */
-import type { Watch } from '../engine/engine.ts'
+import type { Watch } from '../engine/call.ts'
 import type { FetchRequest, FetchSlice, Log } from '../engine/log.ts'
 import type { Clock } from '../kit/clock.ts'
 import type { Offset } from '../model/offset.ts'

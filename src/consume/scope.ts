@@ -1,5 +1,5 @@
 /** What a read covers, and where in it a place lies: topics to partitions, places to offsets. */
-import type { CallOptions } from '../engine/engine.ts'
+import type { CallOptions } from '../engine/call.ts'
 import type { Log, OffsetWord } from '../engine/log.ts'
 import type { TopicDescription, Topics } from '../engine/topics.ts'
 import { GatewayError } from '../model/errors.ts'

@@ -5,7 +5,7 @@
  * What runs for one session runs one after the other. Whoever lost a lease stops at once: heartbeats
  * are sent only while the lease is valid by this node's own clock, which lets go before the store does.
  */
-import type { Watch } from '../engine/engine.ts'
+import type { Watch } from '../engine/call.ts'
 import type { Groups, HeartbeatAnswer, Member } from '../engine/groups.ts'
 import type { Topics } from '../engine/topics.ts'
 import type { Clock, Timer } from '../kit/clock.ts'

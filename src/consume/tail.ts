@@ -1,5 +1,5 @@
 /** The live end of the log: one watch and one fetch per partition and node, shared by all feeds. */
-import type { Watch } from '../engine/engine.ts'
+import type { Watch } from '../engine/call.ts'
 import type { Log } from '../engine/log.ts'
 import type { Topics } from '../engine/topics.ts'
 import type { Clock } from '../kit/clock.ts'

@@ -8,8 +8,6 @@ import type { Log } from './log.ts'
 import type { Topics } from './topics.ts'
 import type { Transactions } from './transactions.ts'
 
-export type { CallOptions, Watch } from './call.ts'
-
 export interface EngineHealth {
   readonly state: 'recovering' | 'ok' | 'full' | 'corrupt' | 'fenced'
   readonly reason?: string

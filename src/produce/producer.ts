@@ -1,7 +1,7 @@
 /** The one write path: every surface hands its records here, and nothing else appends records. */
 import type { Clock } from '../kit/clock.ts'
 import type { Random } from '../kit/random.ts'
-import type { CallOptions } from '../engine/engine.ts'
+import type { CallOptions } from '../engine/call.ts'
 import type { AppendEntry, AppendResult, Log } from '../engine/log.ts'
 import type { TopicDescription, Topics } from '../engine/topics.ts'
 import type { Transactions } from '../engine/transactions.ts'

@@ -1,5 +1,5 @@
 /** What a group coordinator needs around it: a journal that acknowledges later, and a catalog. */
-import type { Watch } from '../../src/engine/engine.ts'
+import type { Watch } from '../../src/engine/call.ts'
 import type { GroupCatalog, GroupTopic } from '../../src/engine/embedded/group/group-catalog.ts'
 import type {
   JournalWriter,

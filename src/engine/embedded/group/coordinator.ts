@@ -22,7 +22,7 @@ import {
 } from '../../../model/limits.ts'
 import type { TopicPartition } from '../../../model/topic.ts'
 import { isTopicName } from '../../../model/topic.ts'
-import type { CallOptions, Watch } from '../../engine.ts'
+import type { CallOptions, Watch } from '../../call.ts'
 import type {
   CommittedOffset,
   GroupDescription,

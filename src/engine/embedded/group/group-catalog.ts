@@ -1,5 +1,5 @@
 /** What the coordinator asks of the catalog. */
-import type { Watch } from '../../engine.ts'
+import type { Watch } from '../../call.ts'
 
 export interface GroupTopic {
   readonly name: string

@@ -7,7 +7,7 @@ import type { Clock } from '../../../kit/clock.ts'
 import type { Logger } from '../../../kit/logger.ts'
 import type { Offset } from '../../../model/offset.ts'
 import type { TopicPartition } from '../../../model/topic.ts'
-import type { Watch } from '../../engine.ts'
+import type { Watch } from '../../call.ts'
 
 interface Watcher {
   readonly onAdvance: (end: Offset) => void

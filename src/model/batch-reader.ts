@@ -32,7 +32,8 @@ export function readRecords(batch: Uint8Array): StoredRecord[] {
     for (let i = 0; i < count; i++) {
       records.push(readRecord(reader, baseOffset, baseTimestamp, appendTime))
     }
-    if (reader.at !== reader.bytes.length) throw new RangeError('Bytes stand behind the last record.')
+    if (reader.at !== reader.bytes.length)
+      throw new RangeError('Bytes stand behind the last record.')
   } catch (cause) {
     throw new GatewayError('CORRUPT_BATCH', `The batch at offset ${baseOffset} cannot be read.`, {
       cause,

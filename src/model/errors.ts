@@ -112,5 +112,11 @@ export function errorBody(error: GatewayError): {
   retryAfterMs?: number
 } {
   const { code, message, retriable, applied, retryAfterMs } = error
-  return { code, message, retriable, applied, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }
+  return {
+    code,
+    message,
+    retriable,
+    applied,
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  }
 }

@@ -5,7 +5,8 @@ export type Offset = number
 /** Reads a big-endian int64 as a number and asserts that it is exact (at most 2^53-1 either way). */
 export function readInt64(bytes: Uint8Array, at: number): number {
   const value = readInt32(bytes, at) * 0x1_0000_0000 + readUint32(bytes, at + 4)
-  if (!Number.isSafeInteger(value)) throw new RangeError(`64-bit number at byte ${at} is not exact.`)
+  if (!Number.isSafeInteger(value))
+    throw new RangeError(`64-bit number at byte ${at} is not exact.`)
   return value
 }
 

@@ -41,9 +41,9 @@ export const baseOffsetOf = (batch: Uint8Array): Offset => readInt64(batch, 0)
 /** Size of the whole batch that starts at `at`, bytes. A claim until the batch was checked. */
 export const batchBytesOf = (batch: Uint8Array, at = 0): number =>
   readInt32(batch, at + 8) + batchLengthOverhead
-export const leaderEpochOf = (batch: Uint8Array): number => readInt32(batch, 12)
 /** Never computed from the record count: compacted batches have holes. */
-export const lastOffsetOf = (batch: Uint8Array): Offset => readInt64(batch, 0) + readInt32(batch, 23)
+export const lastOffsetOf = (batch: Uint8Array): Offset =>
+  readInt64(batch, 0) + readInt32(batch, 23)
 export const lastOffsetDeltaOf = (batch: Uint8Array): number => readInt32(batch, 23)
 export const baseTimestampOf = (batch: Uint8Array): number => readInt64(batch, 27)
 export const maxTimestampOf = (batch: Uint8Array): number => readInt64(batch, 35)

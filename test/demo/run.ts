@@ -40,10 +40,14 @@ try {
   }
   await run.post(gateway.url)
   await killing
-  say(`\nkill -9 after ${ledger.acknowledged} acknowledged events; the same folder is started again.`)
+  say(
+    `\nkill -9 after ${ledger.acknowledged} acknowledged events; the same folder is started again.`,
+  )
   const port = Number(new URL(gateway.url).port)
   gateway = await startGateway({ data, port })
-  say(`Ready after ${Math.round(gateway.readyMs)} ms. The rest goes in; the tail resumes by itself.\n`)
+  say(
+    `Ready after ${Math.round(gateway.readyMs)} ms. The rest goes in; the tail resumes by itself.\n`,
+  )
   run.onProgress = () => undefined
   await run.post(gateway.url)
 

@@ -99,7 +99,11 @@ test('a WebSocket tail from the beginning gets every record once, in order, byte
     const subscription = client.subscribe({ topics: [topic], from: 'earliest', format: 'binary' })
     const deadline = setTimeout(() => void client.close(), deadlineMs)
     for await (const { partition, offset, value } of subscription) {
-      received.push({ partition, offset, value: Buffer.from(String(value), 'base64').toString('latin1') })
+      received.push({
+        partition,
+        offset,
+        value: Buffer.from(String(value), 'base64').toString('latin1'),
+      })
       if (received.length === content.length) break
     }
     clearTimeout(deadline)
@@ -113,9 +117,7 @@ test('a WebSocket tail from the beginning gets every record once, in order, byte
       )
     }
     assert.deepEqual(
-      received
-        .map(({ partition, offset, value }) => `${partition}/${offset} ${value}`)
-        .sort(),
+      received.map(({ partition, offset, value }) => `${partition}/${offset} ${value}`).sort(),
       content
         .map(({ partition, offset, value }) => `${partition}/${offset} ${value.toString('latin1')}`)
         .sort(),
@@ -136,7 +138,10 @@ test('after a clean stop and start the same is there', async () => {
   assert.equal(await gateway.stop(), 0)
   gateway = await startGateway({ data })
   for (const { topic } of sources) {
-    assert.deepEqual(inOrder(await readBack(gateway.url, topic)), inOrder(contents.get(topic) ?? []))
+    assert.deepEqual(
+      inOrder(await readBack(gateway.url, topic)),
+      inOrder(contents.get(topic) ?? []),
+    )
   }
 })
 
@@ -144,7 +149,7 @@ async function drain(consumer: V2Consumer): Promise<V2Record[]> {
   const records: V2Record[] = []
   const until = performance.now() + deadlineMs
   // Two empty polls in a row: one may fall into the moment in which partitions change hands.
-  for (let empty = 0; empty < 2 && performance.now() < until; ) {
+  for (let empty = 0; empty < 2 && performance.now() < until;) {
     const polled = await consumer.poll(500)
     records.push(...polled)
     empty = polled.length === 0 ? empty + 1 : 0
@@ -156,6 +161,9 @@ function inOrder(
   records: readonly { partition: number; offset: number; key: string | null; value: Buffer }[],
 ): string[] {
   return records
-    .map(({ partition, offset, key, value }) => `${partition}/${offset} ${key} ${value.toString('latin1')}`)
+    .map(
+      ({ partition, offset, key, value }) =>
+        `${partition}/${offset} ${key} ${value.toString('latin1')}`,
+    )
     .sort()
 }

@@ -38,7 +38,10 @@ const anyRecord = fc.record({
 })
 
 test('the bytes of a small batch are those that Kafka writes', () => {
-  const batch = writeBatch([plain('hi', { key: Buffer.from('k'), timestamp: 1_700_000_000_000 })], 0)
+  const batch = writeBatch(
+    [plain('hi', { key: Buffer.from('k'), timestamp: 1_700_000_000_000 })],
+    0,
+  )
   assert.equal(
     Buffer.from(batch).toString('hex'),
     '0000000000000000' + // base offset
@@ -105,22 +108,26 @@ test('a single flipped bit behind the header is found, and never reads as other 
 
 test('a sealed batch whose inside does not add up is CORRUPT_BATCH, never a crash', () => {
   fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 200 }), fc.integer({ min: 1, max: 5 }), (inside, count) => {
-      const batch = new Uint8Array(batchHeaderBytes + inside.length)
-      batch.set(inside, batchHeaderBytes)
-      writeHeader(batch, {
-        attributes: 0,
-        lastOffsetDelta: count - 1,
-        baseTimestamp: 0,
-        maxTimestamp: 0,
-        recordCount: count,
-      })
-      try {
-        readRecords(batch)
-      } catch (error) {
-        assert.ok(error instanceof GatewayError && error.code === 'CORRUPT_BATCH')
-      }
-    }),
+    fc.property(
+      fc.uint8Array({ maxLength: 200 }),
+      fc.integer({ min: 1, max: 5 }),
+      (inside, count) => {
+        const batch = new Uint8Array(batchHeaderBytes + inside.length)
+        batch.set(inside, batchHeaderBytes)
+        writeHeader(batch, {
+          attributes: 0,
+          lastOffsetDelta: count - 1,
+          baseTimestamp: 0,
+          maxTimestamp: 0,
+          recordCount: count,
+        })
+        try {
+          readRecords(batch)
+        } catch (error) {
+          assert.ok(error instanceof GatewayError && error.code === 'CORRUPT_BATCH')
+        }
+      },
+    ),
   )
 })
 

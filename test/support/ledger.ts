@@ -93,7 +93,8 @@ export class Ledger {
     for (const { partition, offset, value } of records) {
       const text = value.toString('latin1')
       const left = unknown.get(text) ?? 0
-      if (left === 0) problems.push(`${topic} ${partition}/${offset}: nobody sent ${head(value)} here`)
+      if (left === 0)
+        problems.push(`${topic} ${partition}/${offset}: nobody sent ${head(value)} here`)
       else unknown.set(text, left - 1)
     }
     return problems

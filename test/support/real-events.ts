@@ -72,7 +72,10 @@ export const sources: readonly Source[] = [
     topic: 'trades',
     partitions: 2,
     story: 'market trades, through the v2 surface as REST proxy clients send them',
-    events: [...lines('market-trades/trades-brl.jsonl'), ...lines('market-trades/trades-usd.jsonl')],
+    events: [
+      ...lines('market-trades/trades-brl.jsonl'),
+      ...lines('market-trades/trades-usd.jsonl'),
+    ],
     perRequest: 15,
     keyOf: (event) => JSON.stringify((JSON.parse(event.toString()) as { tid: number }).tid),
     send: (url, events) => produceV2(url, 'trades', events),

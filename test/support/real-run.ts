@@ -45,5 +45,7 @@ export class RealRun {
 
 /** The gateway answered, and the answer was no: that is a finding, not a cut. */
 function isRefusal(error: unknown): boolean {
-  return error instanceof Error && /^\d{3}: /.test(error.message) && !error.message.startsWith('503')
+  return (
+    error instanceof Error && /^\d{3}: /.test(error.message) && !error.message.startsWith('503')
+  )
 }

@@ -10,7 +10,9 @@ const { values } = parseArgs({
 })
 
 const seed = Number(values.seed)
-process.stdout.write(`kill -9 under load, ${values.kills} times; --seed ${seed} draws the same moments\n`)
+process.stdout.write(
+  `kill -9 under load, ${values.kills} times; --seed ${seed} draws the same moments\n`,
+)
 const report = await killRounds({
   kills: Number(values.kills),
   seed,

@@ -201,7 +201,9 @@ export class InstancePoll {
         throw error
       }
       const isTimeUp = clock.monotonicMs() >= deadlineMs || options.signal?.aborted === true
-      const hasEnough = answer.records.length > 0 && bytesOf(slices) >= enough
+      // Damage behind the records ends the wait for more: it would not go away.
+      const isEnough = bytesOf(slices) >= enough || answer.problem !== undefined
+      const hasEnough = answer.records.length > 0 && isEnough
       // The membership moved meanwhile: what was chosen by the old one is not delivered.
       if (!isWoken && (isTimeUp || hasEnough || answer.isFull) && !answer.wasReset) {
         return await this.#answer(answer, slices, cursors, stored)
@@ -326,7 +328,6 @@ export class InstancePoll {
       } finally {
         await this.#endMark()
         this.#over()
-        this.#parts.keeper.nudge(this.#key)
       }
     }
     const giveBack = (): void => {
@@ -395,8 +396,17 @@ export class InstancePoll {
       })
       return { ...session, positions, turn: session.turn + (isTurn ? 1 : 0) }
     }
-    const { store } = this.#parts
-    await updateSession(store, this.#key, this.#owner, change, undefined, this.#reader)
+    const { store, keeper } = this.#parts
+    const saved = await updateSession(
+      store,
+      this.#key,
+      this.#owner,
+      change,
+      undefined,
+      this.#reader,
+    )
+    // The keeper may be waiting for this read to give a partition back.
+    if ((saved.membership?.releasing.length ?? 0) > 0) keeper.nudge(this.#key)
   }
 
   /** While an answer is being written nobody looks at the session, but the mark must not run out. */

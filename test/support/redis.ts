@@ -8,10 +8,18 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Why tests that need Redis are skipped here, with what helps; undefined when it is installed. */
-export function redisMissing(): string | undefined {
+/** Why there is no Redis here, and what helps; undefined when it is installed. */
+function redisMissing(): string | undefined {
   if (serverPath() !== undefined) return undefined
   return 'redis-server is not installed: sudo apt-get install redis-server'
+}
+
+/**
+ * The `skip` of tests that need Redis: aloud where it is missing, and never under CI, where a test
+ * that cannot run fails.
+ */
+export function redisSkip(): string | false {
+  return (process.env['CI'] === undefined && redisMissing()) || false
 }
 
 export interface RedisServer {

@@ -9,7 +9,7 @@ import type { StoredRecord } from '../model/record.ts'
 import type { Gap, OnGap } from './gap.ts'
 import { gapError } from './gap.ts'
 import type { ReadRecord } from './read-record.ts'
-import { recordBytes } from './read-record.ts'
+import { placed, recordBytes } from './read-record.ts'
 import type { PartitionPlace, TopicScope } from './scope.ts'
 import { askBounds } from './scope.ts'
 
@@ -145,7 +145,7 @@ export class LastRecords {
           this.#examined++
           oldestTime ??= record.timestamp
           if (this.#options.matches(record)) {
-            found.push({ record: { ...record, ...tp }, order: window.order })
+            found.push({ record: placed(tp, record), order: window.order })
           }
         }
       }

@@ -18,10 +18,16 @@ export function recordBytes({ key, value, headers }: StoredRecord): number {
   return bytes
 }
 
+/** The record with its place; spelt out, because this runs once per record of every read. */
+export function placed({ topic, partition }: TopicPartition, record: StoredRecord): ReadRecord {
+  const { offset, timestamp, key, value, headers } = record
+  return { topic, partition, offset, timestamp, key, value, headers }
+}
+
 /** A copy that outlives the borrowed batch. */
 export function ownRecord(tp: TopicPartition, record: StoredRecord): ReadRecord {
   const own = (bytes: Uint8Array | null): Uint8Array | null =>
-    bytes === null ? null : new Uint8Array(bytes)
+    bytes === null ? null : Buffer.from(bytes)
   return {
     ...record,
     ...tp,

@@ -23,7 +23,7 @@ import { gapError } from './gap.ts'
 import { LastRecords } from './last-records.ts'
 import { fetchOrWait } from './partition-fetch.ts'
 import type { ReadRecord } from './read-record.ts'
-import { keyFilter, ownRecord, recordBytes } from './read-record.ts'
+import { keyFilter, ownRecord, placed, recordBytes } from './read-record.ts'
 import type { Run } from './run.ts'
 import { missingPart, readRun } from './run.ts'
 import type { PartitionPlace, ReadTopic, TopicScope } from './scope.ts'
@@ -295,6 +295,16 @@ interface Cursor {
   end: Offset
 }
 
+/** What one partition has for the answer in one round. */
+interface Source {
+  readonly cursor: Cursor
+  readonly slice: FetchSlice
+  readonly records: Iterator<StoredRecord, undefined, undefined>
+  /** Looked at, and left for its next turn. */
+  waiting: StoredRecord | undefined
+  taken: number
+}
+
 /** One read while it collects its answer. */
 class Sweep {
   readonly records: ReadRecord[] = []
@@ -351,18 +361,25 @@ class Sweep {
     return [...open.slice(first), ...open.slice(0, first)]
   }
 
-  /** Takes over what a round fetched. True when any partition moved. */
+  /**
+   * Takes over what a round fetched, partitions in turns of equal shares, so that one with much does
+   * not fill the answer alone. True when any partition moved.
+   */
   take(cursors: readonly Cursor[], slices: readonly FetchSlice[]): boolean {
-    for (const slice of slices) this.#held.add(slice)
-    let moved = false
-    cursors.forEach((cursor, i) => {
-      const before = cursor.next
-      const count = this.records.length
-      this.#takeSlice(cursor, slices[i]!)
-      if (cursor.next !== before) moved = true
-      if (this.records.length === count) this.#letGo(slices[i]!)
+    const before = cursors.map(({ next }) => next)
+    const sources = cursors.map((cursor, i): Source => {
+      const slice = slices[i]!
+      this.#held.add(slice)
+      return { cursor, slice, records: this.#walk(cursor, slice), waiting: undefined, taken: 0 }
     })
-    return moved
+    let rest = sources
+    while (rest.length > 0 && !this.isFull) {
+      const bytes = Math.ceil((this.#bytesMax - this.bytes) / rest.length)
+      const count = Math.ceil((this.#recordsMax - this.records.length) / rest.length)
+      rest = rest.filter((source) => this.#takeShare(source, bytes, count))
+    }
+    for (const { slice, taken } of sources) if (taken === 0) this.#letGo(slice)
+    return cursors.some(({ next }, i) => next !== before[i])
   }
 
   answer(): ReadAnswer {
@@ -387,18 +404,42 @@ class Sweep {
     slice.release()
   }
 
-  #takeSlice(cursor: Cursor, slice: FetchSlice): void {
+  /** Moves at least one record into the answer. True when the source may have more. */
+  #takeShare(source: Source, bytesShare: number, countShare: number): boolean {
+    let bytesTaken = 0
+    for (let count = 0; !this.isFull; count++) {
+      source.waiting ??= source.records.next().value ?? undefined
+      const record = source.waiting
+      if (record === undefined) return false
+      const bytes = recordBytes(record)
+      if (count > 0 && (count >= countShare || bytesTaken + bytes > bytesShare)) return true
+      if (this.records.length > 0 && this.bytes + bytes > this.#bytesMax) {
+        this.#cut = true
+        return false
+      }
+      source.waiting = undefined
+      source.taken++
+      bytesTaken += bytes
+      this.bytes += bytes
+      this.records.push(placed(source.cursor.tp, record))
+      source.cursor.next = record.offset + 1
+    }
+    return false
+  }
+
+  /** The records of a slice that belong to the answer; moves the cursor past all others. */
+  *#walk(cursor: Cursor, slice: FetchSlice): Generator<StoredRecord, undefined, undefined> {
     if (slice.readableEnd >= 0) cursor.end = slice.readableEnd
     for (const batch of slice.batches) {
       if (this.isFull || cursor.next >= cursor.until) return
-      this.#takeBatch(cursor, batch)
+      yield* this.#walkBatch(cursor, batch)
     }
     if (this.isFull || cursor.next >= cursor.until) return
     if (slice.error !== undefined) this.#takeError(cursor, slice, slice.error)
     else cursor.next = Math.min(Math.max(cursor.next, slice.next), cursor.until)
   }
 
-  #takeBatch(cursor: Cursor, batch: Uint8Array): void {
+  *#walkBatch(cursor: Cursor, batch: Uint8Array): Generator<StoredRecord, undefined, undefined> {
     const batchEnd = lastOffsetOf(batch) + 1
     if (batchEnd <= cursor.next) return
     this.#examinedBytes += batch.length
@@ -412,21 +453,9 @@ class Sweep {
     }
     for (const record of records) {
       if (record.offset < cursor.next) continue
-      if (record.offset >= cursor.until) {
-        cursor.next = cursor.until
-        return
-      }
-      if (this.#matches(record)) {
-        const bytes = recordBytes(record)
-        if (this.records.length > 0 && this.bytes + bytes > this.#bytesMax) {
-          this.#cut = true
-          return
-        }
-        this.bytes += bytes
-        this.records.push({ ...record, ...cursor.tp })
-      }
-      cursor.next = record.offset + 1
-      if (this.isFull) return
+      if (record.offset >= cursor.until) break
+      if (this.#matches(record)) yield record
+      else cursor.next = record.offset + 1
     }
     cursor.next = Math.min(batchEnd, cursor.until)
   }

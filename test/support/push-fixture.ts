@@ -7,16 +7,12 @@ import type { Engine } from '../../src/engine/engine.ts'
 import { systemClock } from '../../src/kit/clock.ts'
 import { silentLogger } from '../../src/kit/logger.ts'
 import { systemRandom } from '../../src/kit/random.ts'
-import { writeBatch } from '../../src/model/batch-writer.ts'
 import { toGatewayError } from '../../src/model/errors.ts'
 import type { NewRecord } from '../../src/model/record.ts'
-import { noHeaders } from '../../src/model/record.ts'
 import type { PushDoor, PushParts } from '../../src/push/websocket.ts'
 import { registerPush } from '../../src/push/websocket.ts'
-import { openTestEngine } from './engine.ts'
+import { LogFixture } from './log-fixture.ts'
 import { PushClient } from './push-client.ts'
-
-const call = { timeoutMs: 10_000 }
 
 export interface PushFixture {
   readonly engine: Engine
@@ -39,7 +35,8 @@ export interface PushFixture {
 }
 
 export async function openPush(parts: Partial<PushParts> = {}): Promise<PushFixture> {
-  const { engine, close: closeEngine } = await openTestEngine()
+  const fixture = await LogFixture.open()
+  const { engine } = fixture
   const { log, topics } = engine
   const clock = systemClock
   const tail = new Tail({ log, topics, clock, logger: silentLogger })
@@ -75,26 +72,9 @@ export async function openPush(parts: Partial<PushParts> = {}): Promise<PushFixt
     port,
     url,
     bufferedBytes: () => [...sockets].reduce((sum, { writableLength }) => sum + writableLength, 0),
-    async createTopic(name, partitions) {
-      const [outcome] = await topics.create([{ name, partitions }], call)
-      if (outcome?.error !== undefined) throw outcome.error
-    },
-    async deleteTopic(name) {
-      const [outcome] = await topics.delete([name], call)
-      if (outcome?.error !== undefined) throw outcome.error
-    },
-    async write(topic, partition, values) {
-      const records = values.map((value): NewRecord => {
-        const empty = { key: null, value: null, headers: noHeaders }
-        return typeof value === 'string'
-          ? { ...empty, value: Buffer.from(value) }
-          : { ...empty, ...value }
-      })
-      const batch = writeBatch(records, clock.wallMs())
-      const [result] = await log.append([{ tp: { topic, partition }, batch }], call)
-      if (result?.offsets === undefined) throw result?.error ?? new Error('Nothing was appended.')
-      return result.offsets.base
-    },
+    createTopic: (name, partitions) => fixture.createTopic(name, partitions),
+    deleteTopic: (name) => fixture.deleteTopic(name),
+    write: (topic, partition, values) => fixture.write(topic, partition, values),
     async connect() {
       const client = new PushClient(url)
       clients.push(client)
@@ -105,7 +85,7 @@ export async function openPush(parts: Partial<PushParts> = {}): Promise<PushFixt
       for (const client of clients) client.kill()
       await server.close()
       await tail.close()
-      await closeEngine()
+      await fixture.close()
     },
   }
 }

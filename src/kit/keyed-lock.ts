@@ -25,11 +25,6 @@ export class KeyedLock {
     void tail.then(release)
     return undefined
   }
-
-  /** Keys that are held or waited for. */
-  get size(): number {
-    return this.#tails.size
-  }
 }
 
 function comesBefore(turn: Promise<void>, signal: AbortSignal | undefined): Promise<boolean> {

@@ -47,8 +47,8 @@ export class OffsetIndex extends IndexFile {
     return this.entry(low - 1)
   }
 
-  /** Number of the first entry whose batch starts behind `position`. */
-  firstBehind(position: number): number {
+  /** Where indexed batches behind `position` start, in order. */
+  *positionsBehind(position: number): Generator<number> {
     let low = 0
     let high = this.count
     while (low < high) {
@@ -56,7 +56,7 @@ export class OffsetIndex extends IndexFile {
       if (this.#entries[2 * middle + 1]! <= position) low = middle + 1
       else high = middle
     }
-    return low
+    for (; low < this.count; low++) yield this.#entries[2 * low + 1]!
   }
 
   protected encodeEntries(from: number): Uint8Array {

@@ -1,7 +1,14 @@
 /** Reading batches out of a segment file, believing nothing that was not checked. */
 import { messageBytesMax } from '../../../model/limits.ts'
+import type { Offset } from '../../../model/offset.ts'
 import { readInt32 } from '../../../model/offset.ts'
-import { batchBytesOf, batchHeaderBytes, batchProblem } from '../../../model/record-batch.ts'
+import {
+  baseOffsetOf,
+  batchBytesOf,
+  batchHeaderBytes,
+  batchProblem,
+  lastOffsetOf,
+} from '../../../model/record-batch.ts'
 import type { DiskFile } from '../disk/disk.ts'
 
 const magicAt = 16
@@ -9,6 +16,7 @@ const magic = 2
 /** An index entry may stand this far in front of the batch that is wanted. */
 const readAheadBytes = 8 * 1024
 const windowBytesMin = 16 * 1024
+const searchBytes = 64 * 1024
 
 /** A window that moves over a file, so that many small batches cost one read. */
 export class SegmentScan {
@@ -47,6 +55,35 @@ export class SegmentScan {
   skip(count: number): void {
     this.position += count
   }
+
+  /** What the header here says about the size of its batch; a claim until it was checked. */
+  async claimedBytes(): Promise<number> {
+    const head = await this.peek(batchHeaderBytes)
+    return head.length < batchHeaderBytes ? 0 : batchBytesOf(head)
+  }
+
+  /** What is wrong with the batch here: its header, its place in the row, its CRC; or undefined. */
+  async problem(expected: Expected): Promise<string | undefined> {
+    const head = await this.peek(batchHeaderBytes)
+    const problem = headProblem(head, this.#end - this.position) ?? orderProblem(head, expected)
+    return problem ?? batchProblem(await this.peek(batchBytesOf(head)))
+  }
+}
+
+/** What is known of the next batch: the offset it begins with, or the one its index entry names. */
+export type Expected =
+  | { readonly base: Offset; readonly last?: undefined }
+  | { readonly base?: undefined; readonly last: Offset }
+
+/** The contiguity rule: the CRC does not cover the base offset. */
+function orderProblem(head: Uint8Array, { base, last }: Expected): string | undefined {
+  if (base !== undefined && baseOffsetOf(head) !== base) {
+    return `has base offset ${baseOffsetOf(head)} where ${base} belongs`
+  }
+  if (last !== undefined && lastOffsetOf(head) !== last) {
+    return `ends with offset ${lastOffsetOf(head)} where its index entry says ${last}`
+  }
+  return undefined
 }
 
 /** What forbids believing a batch header, before the batch itself was read. */
@@ -68,17 +105,74 @@ function isExact(bytes: Uint8Array, at: number): boolean {
   return high >= -0x20_0000 && high < 0x20_0000
 }
 
-/** The whole and undamaged batch at `position`, if there is one. */
-export async function goodBatchAt(
+export interface SearchRange {
+  /** Written bytes of the segment. */
+  readonly bytes: number
+  /** The base offset must be at least this … */
+  readonly baseMin: Offset
+  /** … and below this. */
+  readonly baseEnd: Offset
+  /** Where the damaged batch says it ends. */
+  readonly claimedEnd: number
+  /** Positions of indexed batches, rising: the search goes from one to the next. */
+  readonly hints: Iterable<number>
+}
+
+/** The next undamaged batch behind the damaged one at `position`, searched byte by byte if need be. */
+export async function goodBatchBehind(
   file: DiskFile,
   position: number,
-  end: number,
-): Promise<Uint8Array | undefined> {
-  if (position + batchHeaderBytes > end) return undefined
+  range: SearchRange,
+): Promise<{ position: number; base: Offset } | undefined> {
+  const at = async (found: number | undefined) => {
+    const base = found === undefined ? undefined : await goodBatchAt(file, found, range)
+    return base === undefined ? undefined : { position: found!, base }
+  }
+  // Where only the body is damaged, the next batch stands where the damaged one says it ends.
+  const claimed = await at(range.claimedEnd)
+  if (claimed !== undefined) return claimed
+  let searched = position + 1
+  for (const hint of range.hints) {
+    const found = await at(await searchBatch(file, searched, hint + 1, range))
+    if (found !== undefined) return found
+    searched = hint + 1
+  }
+  return at(await searchBatch(file, searched, range.bytes, range))
+}
+
+/** The first position in [from, to) where an undamaged batch starts. */
+async function searchBatch(
+  file: DiskFile,
+  from: number,
+  to: number,
+  range: SearchRange,
+): Promise<number | undefined> {
+  for (let windowAt = from; windowAt < to; windowAt += searchBytes) {
+    const window = Buffer.alloc(Math.min(searchBytes + batchHeaderBytes, range.bytes - windowAt))
+    await file.read(window, windowAt)
+    const end = Math.min(searchBytes, to - windowAt, window.length - batchHeaderBytes + 1)
+    for (let i = 0; i < end; i++) {
+      // The magic and a zero in front of the offset rule out nearly every byte at once.
+      if (window[i + magicAt] !== magic || window[i] !== 0) continue
+      if ((await goodBatchAt(file, windowAt + i, range)) !== undefined) return windowAt + i
+    }
+  }
+  return undefined
+}
+
+/** The base offset of the whole and undamaged batch at `position`, if there is one. */
+async function goodBatchAt(
+  file: DiskFile,
+  position: number,
+  { bytes, baseMin, baseEnd }: SearchRange,
+): Promise<Offset | undefined> {
+  if (position + batchHeaderBytes > bytes) return undefined
   const head = Buffer.alloc(batchHeaderBytes)
   await file.read(head, position)
-  if (headProblem(head, end - position) !== undefined) return undefined
+  if (headProblem(head, bytes - position) !== undefined) return undefined
+  const base = baseOffsetOf(head)
+  if (base < baseMin || base >= baseEnd) return undefined
   const batch = Buffer.alloc(batchBytesOf(head))
   await file.read(batch, position)
-  return batchProblem(batch) === undefined ? batch : undefined
+  return batchProblem(batch) === undefined ? base : undefined
 }

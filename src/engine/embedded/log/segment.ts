@@ -7,15 +7,16 @@ import {
   baseOffsetOf,
   batchBytesOf,
   batchHeaderBytes,
-  batchProblem,
   lastOffsetDeltaOf,
+  lastOffsetOf,
   maxTimestampOf,
 } from '../../../model/record-batch.ts'
 import type { Disk, DiskFile } from '../disk/disk.ts'
 import { systemCode } from '../disk/disk.ts'
 import { OffsetIndex } from './offset-index.ts'
 import type { OpenFiles } from './open-files.ts'
-import { goodBatchAt, headProblem, SegmentScan } from './segment-scan.ts'
+import type { Expected } from './segment-scan.ts'
+import { goodBatchBehind, headProblem, SegmentScan } from './segment-scan.ts'
 import { TimeIndex } from './time-index.ts'
 
 /** Kafka's `index.interval.bytes`. */
@@ -239,69 +240,44 @@ export class Segment {
     const entry = this.#index.floor(from - this.base)
     const bytes = this.writtenBytes
     const scan = new SegmentScan(file, entry?.position ?? 0, bytes, bytesMax)
-    let expected = entry === undefined ? this.base : undefined
+    let expected: Expected =
+      entry === undefined ? { base: this.base } : { last: this.base + entry.relativeOffset }
     const batches: Uint8Array[] = []
     let taken = 0
     let next = from
     while (scan.position < bytes) {
-      const head = await scan.peek(batchHeaderBytes)
-      let problem = headProblem(head, bytes - scan.position)
-      const base = problem === undefined ? baseOffsetOf(head) : -1
-      const last = problem === undefined ? base + lastOffsetDeltaOf(head) : -1
-      if (problem === undefined) {
-        const follows =
-          expected === undefined ? last === this.base + entry!.relativeOffset : base === expected
-        if (!follows)
-          problem = `has base offset ${base} where ${expected ?? 'its index entry'} belongs`
-      }
-      const size = batchBytesOf(head)
-      if (problem === undefined && last < from) {
-        scan.skip(size)
-        expected = last + 1
-        continue
-      }
-      if (problem === undefined) {
-        if (batches.length > 0 && (taken + size > bytesMax || !scan.holds(size))) break
-        problem = batchProblem(await scan.peek(size))
-      }
+      const size = await scan.claimedBytes()
+      if (batches.length > 0 && (taken + size > bytesMax || !scan.holds(size))) break
+      const problem = await scan.problem(expected)
       if (problem !== undefined) {
         if (batches.length > 0) break
-        const damage = `The batch at byte ${scan.position} of segment ${this.base} ${problem}.`
-        return {
-          batches,
-          next: await this.#behindDamage(file, scan.position, size, from, end),
-          damage,
+        const behind = await goodBatchBehind(file, scan.position, {
+          bytes,
+          baseMin: expected.base === undefined ? this.base : expected.base + 1,
+          baseEnd: end,
+          claimedEnd: scan.position + size,
+          hints: this.#index.positionsBehind(scan.position),
+        })
+        if (behind === undefined || from < behind.base) {
+          const damage = `The batch at byte ${scan.position} of segment ${this.base} ${problem}.`
+          return { batches, next: behind?.base ?? end, damage }
         }
+        // The damage lies before the wanted offset: what is behind it stays readable.
+        scan.position = behind.position
+        expected = { base: behind.base }
+        continue
       }
-      batches.push(await scan.peek(size))
+      const batch = await scan.peek(size)
+      const last = lastOffsetOf(batch)
+      expected = { base: last + 1 }
       scan.skip(size)
+      if (last < from) continue
+      batches.push(batch)
       taken += size
-      next = expected = last + 1
+      next = last + 1
     }
     if (batches.length > 0) return { batches, next }
     return { batches, next: end, damage: `Segment ${this.base} ends before offset ${from}.` }
-  }
-
-  /** The offset of the next batch that can be read behind a damaged one. */
-  async #behindDamage(
-    file: DiskFile,
-    position: number,
-    claimed: number,
-    from: Offset,
-    end: Offset,
-  ): Promise<Offset> {
-    const candidates = claimed >= batchHeaderBytes ? [position + claimed] : []
-    for (let i = this.#index.firstBehind(position); ; i++) {
-      for (const at of candidates) {
-        const batch = await goodBatchAt(file, at, this.writtenBytes)
-        if (batch !== undefined && baseOffsetOf(batch) > from && baseOffsetOf(batch) < end) {
-          return baseOffsetOf(batch)
-        }
-      }
-      const entry = this.#index.entry(i)
-      if (entry === undefined) return end
-      candidates.splice(0, candidates.length, entry.position)
-    }
   }
 
   async #truncateLog(bytes: number): Promise<number> {

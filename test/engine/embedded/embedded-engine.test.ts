@@ -1,0 +1,552 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { EmbeddedEngine } from '../../../src/engine/embedded/embedded-engine.ts'
+import { readRecords } from '../../../src/model/batch-reader.ts'
+import { writeBatch } from '../../../src/model/batch-writer.ts'
+import { GatewayError } from '../../../src/model/errors.ts'
+import { readInt32 } from '../../../src/model/offset.ts'
+import { openTestEngine } from '../../support/engine.ts'
+import { ManualClock } from '../../support/manual-clock.ts'
+import { SimDisk } from '../../support/sim-disk.ts'
+
+const call = { timeoutMs: 5_000 }
+const tp = { topic: 't', partition: 0 }
+/** Where a batch header holds the leader epoch. */
+const leaderEpochAt = 12
+const log = 'logs/t-0/00000000000000000000.log'
+
+function batchOf(value: string, timestamp?: number): Uint8Array {
+  const time = timestamp === undefined ? {} : { timestamp }
+  return writeBatch([{ key: null, value: Buffer.from(value), headers: [], ...time }], Date.now())
+}
+
+async function append(engine: EmbeddedEngine, value: string): Promise<number> {
+  const [result] = await engine.log.append([{ tp, batch: batchOf(value), trusted: true }], call)
+  if (result!.error !== undefined) throw result!.error
+  return result!.offsets!.base
+}
+
+async function fetch(engine: EmbeddedEngine, from: number, bytesMax = 1_000_000) {
+  const [slice] = await engine.log.fetch([{ tp, from, bytesMax }], { ...call, bytesMax })
+  return slice!
+}
+
+async function values(engine: EmbeddedEngine, from = 0): Promise<string[]> {
+  const { batches, error } = await fetch(engine, from)
+  if (error !== undefined) throw error
+  return batches
+    .flatMap((batch) => readRecords(batch))
+    .map(({ value }) => Buffer.from(value!).toString())
+}
+
+async function newTopic(
+  engine: EmbeddedEngine,
+  config: Record<string, string> = {},
+): Promise<void> {
+  const [outcome] = await engine.topics.create([{ name: 't', partitions: 1, config }], call)
+  if (outcome!.error !== undefined) throw outcome!.error
+}
+
+function code(expected: string): (error: unknown) => boolean {
+  return (error) => {
+    assert.ok(error instanceof GatewayError, String(error))
+    assert.equal(error.code, expected)
+    return true
+  }
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (let turns = 0; !condition(); turns++) {
+    assert.ok(turns < 20_000, 'the condition did not come true')
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+/** The disk as it is when the process is killed at this moment. */
+function killed(disk: SimDisk): SimDisk {
+  return disk.clone()
+}
+
+describe('the data folder', () => {
+  test('has the layout of the format document', async () => {
+    const { engine, disk, close } = await openTestEngine()
+    await newTopic(engine)
+    await append(engine, 'a')
+    await close()
+    const names = [...disk.files().keys()].filter((name) => !name.startsWith('journal/')).sort()
+    assert.deepEqual(names, [
+      'logs/t-0/00000000000000000000.index',
+      log,
+      'logs/t-0/00000000000000000000.timeindex',
+      'logs/t-0/partition.metadata',
+      'meta.properties',
+      'meta/0000000001.snapshot',
+      'meta/0000000002.snapshot',
+    ])
+    const { id } = engine.topics.known('t')!
+    assert.equal(
+      disk.bytesOf('logs/t-0/partition.metadata').toString(),
+      `version: 0\ntopic_id: ${id}\n`,
+    )
+    const properties = disk.bytesOf('meta.properties').toString()
+    assert.match(
+      properties,
+      /^version=1\ncluster\.id=\S{22}\nnode\.id=1\ndirectory\.id=\S{22}\nebbgate\.format=1\n$/,
+    )
+  })
+
+  test('of an unknown format is refused in one line, and nothing is touched', async () => {
+    const { disk, close } = await openTestEngine()
+    await close()
+    const text = disk.bytesOf('meta.properties').toString()
+    disk.damage('meta.properties', text.indexOf('format=1') + 7, Buffer.from('9'))
+    const before = contents(disk)
+    await assert.rejects(openTestEngine({ disk }), /has format 9; this version knows 1/)
+    assert.deepEqual(contents(disk), before)
+  })
+
+  test('without a usable snapshot is refused, and nothing is touched', async () => {
+    const { engine, disk, close } = await openTestEngine()
+    await newTopic(engine)
+    await close()
+    for (const name of disk.files().keys()) {
+      if (name.endsWith('.snapshot')) disk.damage(name, 9, Buffer.from('x'))
+    }
+    const before = contents(disk)
+    await assert.rejects(openTestEngine({ disk }), code('CORRUPT_BATCH'))
+    assert.deepEqual(contents(disk), before)
+  })
+
+  test('with a hole in its journal is refused, naming the frame, and nothing is touched', async () => {
+    const { engine, disk } = await openTestEngine()
+    await newTopic(engine)
+    for (const value of ['a', 'b', 'c']) await append(engine, value)
+    const after = killed(disk)
+    const path = 'journal/0001.jnl'
+    // The frames of this run: topic, a, b, c. The one of 'b' is hit.
+    after.damage(path, 3 * 4096 + 100, Buffer.from('!'))
+    const before = contents(after)
+    await assert.rejects(
+      openTestEngine({ disk: after }),
+      /The journal has a hole: frame 3 cannot be read/,
+    )
+    assert.deepEqual(contents(after), before)
+  })
+})
+
+describe('a start', () => {
+  test('after a kill finds every acknowledged record, and the generation rises', async () => {
+    const { engine, disk } = await openTestEngine()
+    await newTopic(engine)
+    for (let i = 0; i < 20; i++) await append(engine, `${i}`)
+    const again = await openTestEngine({ disk: killed(disk) })
+    assert.deepEqual(
+      await values(again.engine),
+      Array.from({ length: 20 }, (_, i) => `${i}`),
+    )
+    await append(again.engine, 'new')
+    const { batches } = await fetch(again.engine, 20)
+    assert.equal(readInt32(batches[0]!, leaderEpochAt), 2)
+    await again.close()
+  })
+
+  test('after a clean stop replays nothing', async () => {
+    const { engine, disk, close } = await openTestEngine()
+    await newTopic(engine)
+    await append(engine, 'a')
+    await close()
+    const recovered: number[] = []
+    const meter = {
+      journalWrite: () => undefined,
+      checkpoint: () => undefined,
+      damagedBatch: () => undefined,
+      recovered: (frames: number) => recovered.push(frames),
+    }
+    const again = await openTestEngine({ disk, meter })
+    assert.deepEqual(recovered, [0])
+    assert.deepEqual(await values(again.engine), ['a'])
+    await again.close()
+  })
+
+  test('keeps topics, configuration, log starts and committed offsets', async () => {
+    const { engine, disk } = await openTestEngine()
+    await newTopic(engine, { 'retention.ms': '5000' })
+    for (const value of ['a', 'b', 'c']) await append(engine, value)
+    await engine.log.deleteRecords([{ tp, before: 2 }], call)
+    await engine.groups.commit({ groupId: 'g' }, [{ tp, offset: 2 }], call)
+    await engine.topics.grow([{ name: 't', partitions: 3 }], call)
+    const id = engine.topics.known('t')!.id
+    for (const isCheckpointed of [false, true]) {
+      if (isCheckpointed) await engine.checkpoint()
+      const again = await openTestEngine({ disk: killed(disk) })
+      assert.equal(again.engine.topics.known('t')!.id, id)
+      assert.equal(again.engine.topics.known('t')!.partitions.length, 3)
+      const configs = await again.engine.topics.configs({ type: 'topic', name: 't' }, call)
+      assert.equal(configs.find(({ name }) => name === 'retention.ms')!.value, '5000')
+      assert.equal((await fetch(again.engine, 1)).error?.code, 'OFFSET_OUT_OF_RANGE')
+      assert.deepEqual(await values(again.engine, 2), ['c'])
+      const [committed] = await again.engine.groups.committed({ groupId: 'g' }, 'all', call)
+      assert.equal(committed?.offset, 2)
+      await again.close()
+    }
+    await engine.close()
+  })
+
+  test('runs on, whatever index files are missing or spoiled', async () => {
+    const { engine, disk, close } = await openTestEngine()
+    await newTopic(engine, { 'segment.bytes': '20000' })
+    for (let i = 0; i < 60; i++) await append(engine, `${i}`.padEnd(1000, '.'))
+    await close()
+    const spoil = (name: string): void =>
+      disk.damage(name, 3, Buffer.from([255, 255, 255, 255, 255]))
+    for (const name of disk.files().keys()) {
+      if (name.endsWith('.index')) spoil(name)
+      else if (name.endsWith('.timeindex')) disk.cut(name, 5)
+    }
+    const again = await openTestEngine({ disk, hotTailBytes: 0 })
+    for (let i = 0; i < 60; i++) {
+      const { batches, error } = await fetch(again.engine, i, 1)
+      assert.equal(error, undefined)
+      const [record] = readRecords(batches[0]!)
+      assert.equal(Buffer.from(record!.value!).toString().replaceAll('.', ''), `${i}`)
+    }
+    const [answer] = await again.engine.log.offsets([{ tp, at: { time: 0 } }], call)
+    assert.equal(answer!.offset, 0)
+    await again.close()
+  })
+})
+
+describe('segments', () => {
+  test('roll by bytes and are named by their base offsets', async () => {
+    const { engine, disk, close } = await openTestEngine({ hotTailBytes: 0 })
+    await newTopic(engine, { 'segment.bytes': '1000' })
+    for (let i = 0; i < 10; i++) await append(engine, 'x'.repeat(230))
+    await until(() => engine.log.pressure.inFlightBytes === 0)
+    const logs = [...disk.files()].filter(([name]) => name.endsWith('.log'))
+    assert.deepEqual(
+      logs.map(([name]) => name.slice(9)),
+      [
+        '00000000000000000000.log',
+        '00000000000000000003.log',
+        '00000000000000000006.log',
+        '00000000000000000009.log',
+      ],
+    )
+    for (const [, size] of logs) assert.ok(size <= 1000)
+    await close()
+  })
+
+  test('roll when records are further apart in time than segment.ms', async () => {
+    const { engine, disk, close } = await openTestEngine()
+    await newTopic(engine, { 'segment.ms': '1000' })
+    for (const timestamp of [1_000, 1_900, 2_001, 2_002]) {
+      await engine.log.append([{ tp, batch: batchOf('x', timestamp) }], call)
+    }
+    await close()
+    const logs = [...disk.files().keys()].filter((name) => name.endsWith('.log'))
+    assert.deepEqual(
+      logs.map((name) => Number(name.slice(9, 29))),
+      [0, 2],
+    )
+  })
+})
+
+describe('damage below the last checkpoint', () => {
+  test('every flipped bit of a batch header answers CORRUPT_BATCH for that batch alone', async () => {
+    const { engine, disk, close } = await openTestEngine({ hotTailBytes: 0 })
+    await newTopic(engine)
+    for (const value of ['aaaa', 'bbbb', 'cccc']) await append(engine, value)
+    await until(() => engine.log.pressure.inFlightBytes === 0)
+    const bytes = disk.bytesOf(log)
+    const size = bytes.length / 3
+    for (let bit = 0; bit < 61 * 8; bit++) {
+      const at = size + (bit >> 3)
+      disk.damage(log, at, Uint8Array.of(bytes[at]! ^ (1 << (bit & 7))))
+      const first = await fetch(engine, 0, 1)
+      assert.deepEqual([first.error, first.next], [undefined, 1], `bit ${bit}`)
+      const second = await fetch(engine, 1)
+      // The leader epoch stands outside of the CRC, and nothing here depends on it.
+      if (bit >> 3 >= 12 && bit >> 3 < 16) assert.equal(second.error, undefined)
+      else {
+        assert.equal(second.error?.code, 'CORRUPT_BATCH', `bit ${bit}`)
+        assert.equal(second.next, 2, `bit ${bit}`)
+        assert.deepEqual(second.batches, [])
+      }
+      assert.deepEqual(await values(engine, 2), ['cccc'], `bit ${bit}`)
+      disk.damage(log, at, bytes.subarray(at, at + 1))
+    }
+    assert.equal(engine.health().state, 'corrupt')
+    const [described] = await engine.topics.list(['t'], call)
+    assert.equal(described!.partitions[0]!.damagedBatches, 1)
+    await append(engine, 'still open')
+    await close()
+  })
+
+  test('a segment that is too short makes its partition read-only, the good part stays readable', async () => {
+    const { engine, disk, close } = await openTestEngine()
+    await newTopic(engine)
+    for (const value of ['a', 'b', 'c']) await append(engine, value)
+    await close()
+    disk.cut(log, disk.bytesOf(log).length - 10)
+    const again = await openTestEngine({ disk })
+    assert.deepEqual(await values(again.engine), ['a', 'b'])
+    const slice = await fetch(again.engine, 2)
+    assert.deepEqual([slice.error?.code, slice.next], ['CORRUPT_BATCH', 3])
+    await assert.rejects(append(again.engine, 'd'), code('CORRUPT_BATCH'))
+    assert.equal(again.engine.topics.known('t')!.partitions[0]!.state, 'corrupt')
+    assert.equal(again.engine.health().state, 'corrupt')
+    await again.close()
+  })
+
+  test('a missing segment is said with where to go on', async () => {
+    const { engine, disk, close } = await openTestEngine()
+    await newTopic(engine, { 'segment.bytes': '300' })
+    for (let i = 0; i < 6; i++) await append(engine, 'x'.repeat(150))
+    await close()
+    await disk.remove('logs/t-0/00000000000000000002.log')
+    const again = await openTestEngine({ disk })
+    const slice = await fetch(again.engine, 2)
+    assert.equal(slice.error?.code, 'CORRUPT_BATCH')
+    assert.equal((await fetch(again.engine, slice.next)).error, undefined)
+    await again.close()
+  })
+
+  test('a read that the disk refuses is damage, not a crash', async () => {
+    const { engine, disk, close } = await openTestEngine({ hotTailBytes: 0 })
+    await newTopic(engine)
+    await append(engine, 'a')
+    await until(() => engine.log.pressure.inFlightBytes === 0)
+    disk.faults.read = () => 'EIO'
+    assert.equal((await fetch(engine, 0)).error?.code, 'CORRUPT_BATCH')
+    disk.faults.read = () => undefined
+    assert.deepEqual(await values(engine), ['a'])
+    await close()
+  })
+})
+
+describe('a failing disk', () => {
+  for (const [what, fail] of [
+    [
+      'a journal write',
+      (disk: SimDisk) => (disk.faults.write = (_path, dsync) => (dsync ? 'EIO' : undefined)),
+    ],
+    [
+      'a journal write that finds no space',
+      (disk: SimDisk) => (disk.faults.write = (_path, dsync) => (dsync ? 'ENOSPC' : undefined)),
+    ],
+  ] as const) {
+    test(`${what}: what is in flight is IO_ERROR, what comes later UNAVAILABLE, and the process is told`, async () => {
+      const fatal: unknown[] = []
+      const { engine, disk } = await openTestEngine({ onFatal: (cause) => fatal.push(cause) })
+      await newTopic(engine)
+      await append(engine, 'a')
+      fail(disk)
+      const failures = [append(engine, 'b'), append(engine, 'c')]
+      for (const failure of failures) {
+        await assert.rejects(failure, (error: unknown) => {
+          assert.ok(error instanceof GatewayError)
+          assert.deepEqual([error.code, error.applied], ['IO_ERROR', 'maybe'])
+          return true
+        })
+      }
+      assert.equal(fatal.length, 1)
+      assert.equal(engine.health().state, 'fenced')
+      disk.faults.write = () => undefined
+      await assert.rejects(append(engine, 'd'), code('UNAVAILABLE'))
+      await assert.rejects(fetch(engine, 0), code('UNAVAILABLE'))
+      await assert.rejects(engine.topics.list('all', call), code('UNAVAILABLE'))
+      await engine.close()
+    })
+  }
+
+  test('a failed sync of a checkpoint ends the engine, and is never tried again', async () => {
+    let fatal = 0
+    const { engine, disk } = await openTestEngine({ onFatal: () => fatal++ })
+    await newTopic(engine)
+    await append(engine, 'a')
+    let syncs = 0
+    disk.faults.sync = (path) => (path === log ? (syncs++, 'EIO') : undefined)
+    await assert.rejects(engine.checkpoint())
+    assert.deepEqual([fatal, syncs, engine.health().state], [1, 1, 'fenced'])
+    await engine.close()
+    assert.equal(syncs, 1)
+    // Not the page cache is believed, but the journal: a power cut after the restart loses nothing.
+    disk.faults.sync = () => undefined
+    disk.kill(() => 0.5)
+    const again = await openTestEngine({ disk })
+    assert.deepEqual(await values(again.engine), ['a'])
+    disk.crash(() => 0.9)
+    const last = await openTestEngine({ disk })
+    assert.deepEqual(await values(last.engine), ['a'])
+    await last.close()
+  })
+
+  test('a full disk refuses appends and nothing else, and is forgotten when there is room', async () => {
+    const clock = new ManualClock(Date.now())
+    const { engine, disk, close } = await openTestEngine({ clock })
+    await newTopic(engine)
+    await append(engine, 'a')
+    await until(() => engine.log.pressure.inFlightBytes === 0)
+    disk.faults.write = (path, dsync) => (path.startsWith('logs/') && !dsync ? 'ENOSPC' : undefined)
+    // The journal has it, so it is acknowledged; it stays in memory until there is room.
+    assert.equal(await append(engine, 'b'), 1)
+    await until(() => engine.health().state === 'full')
+    await assert.rejects(append(engine, 'c'), code('DISK_FULL'))
+    assert.deepEqual(await values(engine), ['a', 'b'])
+    const [committed] = await engine.groups.commit({ groupId: 'g' }, [{ tp, offset: 1 }], call)
+    assert.equal(committed!.error, undefined)
+    disk.faults.write = () => undefined
+    for (let second = 0; second < 4; second++) {
+      clock.advance(1000)
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    assert.equal(engine.health().state, 'ok')
+    assert.equal(await append(engine, 'c'), 2)
+    await close()
+    const again = await openTestEngine({ disk })
+    assert.deepEqual(await values(again.engine), ['a', 'b', 'c'])
+    await again.close()
+  })
+
+  test('less than 256 MiB of free space refuses appends, with hysteresis', async () => {
+    const clock = new ManualClock(Date.now())
+    const { engine, disk, close } = await openTestEngine({ clock })
+    await newTopic(engine)
+    const tick = async (free: number): Promise<string> => {
+      disk.free = free * 1024 * 1024
+      clock.advance(1000)
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      return engine.health().state
+    }
+    assert.equal(await tick(255), 'full')
+    assert.equal(await tick(300), 'full')
+    assert.equal(await tick(330), 'ok')
+    await close()
+  })
+})
+
+describe('time', () => {
+  test('an append that does not become durable in time is TIMEOUT, maybe', async () => {
+    const clock = new ManualClock(Date.now())
+    const held: (() => void)[] = []
+    let isHeld = false
+    const disk = new SimDisk({ schedule: (run) => (isHeld ? held.push(run) : setImmediate(run)) })
+    const { engine, close } = await openTestEngine({ clock, disk })
+    await newTopic(engine)
+    isHeld = true
+    const slow = engine.log.append([{ tp, batch: batchOf('a') }], { timeoutMs: 100 })
+    await new Promise((resolve) => setImmediate(resolve))
+    clock.advance(99)
+    clock.advance(1)
+    const [result] = await slow
+    assert.deepEqual([result!.error?.code, result!.error?.applied], ['TIMEOUT', 'maybe'])
+    isHeld = false
+    for (const run of held.splice(0)) run()
+    await until(() => engine.log.pressure.inFlightBytes === 0)
+    assert.deepEqual(await values(engine), ['a'])
+    await close()
+  })
+
+  test('an idle engine makes a checkpoint after five seconds, and not again', async () => {
+    const clock = new ManualClock(Date.now())
+    let checkpoints = 0
+    const meter = {
+      journalWrite: () => undefined,
+      damagedBatch: () => undefined,
+      recovered: () => undefined,
+      checkpoint: () => checkpoints++,
+    }
+    const { engine, close } = await openTestEngine({ clock, meter })
+    await newTopic(engine)
+    await append(engine, 'a')
+    const seconds = async (count: number): Promise<number> => {
+      for (let i = 0; i < count; i++) {
+        clock.advance(1000)
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      }
+      return checkpoints
+    }
+    const before = checkpoints
+    assert.equal(await seconds(4), before)
+    assert.equal(await seconds(2), before + 1)
+    assert.equal(await seconds(20), before + 1)
+    await close()
+  })
+})
+
+describe('a journal that goes round', () => {
+  test('recycles its files, and its size stays bounded', async () => {
+    const journalSizes = { firstFileBytes: 65_536, fileBytes: 65_536 }
+    const { engine, disk, close } = await openTestEngine({ journalSizes })
+    await newTopic(engine)
+    for (let i = 0; i < 400; i++) await append(engine, `${i}`)
+    const files = [...disk.files().keys()].filter((name) => name.startsWith('journal/'))
+    assert.ok(files.length <= 8, `${files.length} files after 400 frames of one block`)
+    await close()
+    const again = await openTestEngine({ disk, journalSizes })
+    assert.equal((await values(again.engine)).length, 400)
+    await again.close()
+  })
+})
+
+describe('calls outside of the open engine', () => {
+  test('are UNAVAILABLE, and closing twice is one close', async () => {
+    const { engine } = await openTestEngine()
+    await newTopic(engine)
+    const pending = append(engine, 'promised')
+    await Promise.all([engine.close(), engine.close()])
+    assert.equal(await pending, 0)
+    await assert.rejects(append(engine, 'late'), code('UNAVAILABLE'))
+    await assert.rejects(fetch(engine, 0), code('UNAVAILABLE'))
+    await assert.rejects(
+      engine.topics.create([{ name: 'x', partitions: 1 }], call),
+      code('UNAVAILABLE'),
+    )
+  })
+})
+
+describe('what is shown', () => {
+  test('nothing of a frame is shown before it is durable, then all of it in one turn', async () => {
+    const held: (() => void)[] = []
+    let isHeld = false
+    const disk = new SimDisk({ schedule: (run) => (isHeld ? held.push(run) : setImmediate(run)) })
+    const { engine, close } = await openTestEngine({ disk })
+    await engine.topics.create([{ name: 't', partitions: 2 }], call)
+    await until(() => engine.log.pressure.inFlightBytes === 0)
+    isHeld = true
+    const other = { topic: 't', partition: 1 }
+    const done = engine.transactions.transact(
+      {
+        entries: [
+          { tp, batch: batchOf('a') },
+          { tp: other, batch: batchOf('b') },
+        ],
+        offsets: { group: { groupId: 'g' }, commits: [{ tp, offset: 1 }] },
+      },
+      call,
+    )
+    const creating = engine.topics.create([{ name: 'early', partitions: 1 }], call)
+    let committed: unknown
+    void engine.groups.committed({ groupId: 'g' }, [tp], call).then((found) => (committed = found))
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    const ends = () =>
+      [tp, other].map((one) => engine.log.offsets([{ tp: one, at: 'latest' }], call))
+    const shown = async () => (await Promise.all(ends())).map(([answer]) => answer!.offset)
+    assert.deepEqual(await shown(), [0, 0])
+    assert.equal(committed, undefined)
+    assert.equal(engine.topics.known('early'), undefined)
+    isHeld = false
+    for (const run of held.splice(0)) run()
+    await done
+    assert.deepEqual(await shown(), [1, 1])
+    await creating
+    await until(() => committed !== undefined)
+    await close()
+  })
+})
+
+function contents(disk: SimDisk): Map<string, string> {
+  return new Map(
+    [...disk.files().keys()].map((name) => [name, disk.bytesOf(name).toString('base64')]),
+  )
+}

@@ -3,13 +3,10 @@
  * Every request passes one gate (Host and Origin, readiness) and every answer, refusals included,
  * carries its request id and the body that its surface promises.
  */
-import { STATUS_CODES } from 'node:http'
 import type { IncomingMessage, ServerOptions, ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
 import fastify from 'fastify'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import type { OriginRules } from '../access/origin.ts'
-import { checkOrigin, isListedOrigin } from '../access/origin.ts'
 import type { TopicAdmin } from '../admin/topics.ts'
 import type { Consumers } from '../consume/consumers.ts'
 import type { Reader } from '../consume/reader.ts'
@@ -17,31 +14,26 @@ import type { Clock } from '../kit/clock.ts'
 import type { Logger } from '../kit/logger.ts'
 import type { Random } from '../kit/random.ts'
 import { randomId } from '../kit/random.ts'
-import { GatewayError, toGatewayError } from '../model/errors.ts'
+import { GatewayError } from '../model/errors.ts'
 import { bodyBytesInFlightMax, bodyBytesMax, waitMsMax } from '../model/limits.ts'
 import { anonymous } from '../model/principal.ts'
 import type { Producer } from '../produce/producer.ts'
-import type { AnswerHeaders } from './exchange/answer.ts'
-import { sendEmpty } from './exchange/answer.ts'
-import type { ContractDocument } from './contract-document.ts'
 import type { HttpMeter, RouterParts } from './contract-router.ts'
 import { bindContract, silentHttpMeter } from './contract-router.ts'
-import { corsHeaders, preflightHeaders } from './cors.ts'
 import type { Documents } from './documents.ts'
 import { loadDocuments } from './documents.ts'
+import { WaitingCalls } from './exchange/waiting-calls.ts'
+import { Gate } from './gate.ts'
 import { nativeSurface } from './native/errors.ts'
 import { nativeHandlers } from './native/handlers.ts'
 import type { GatewayFacts } from './native/root.ts'
 import type { GatewayState, MetricsPage } from './ops.ts'
-import { opsPaths, registerOps } from './ops.ts'
-import { problemOf } from './exchange/problem.ts'
+import { registerOps } from './ops.ts'
 import type { BodyLimits } from './request-body.ts'
 import { RequestBodies } from './request-body.ts'
-import type { Surface } from './exchange/surface.ts'
-import { endsConnection } from './exchange/surface.ts'
+import { refuseUnreadable } from './unreadable.ts'
 import { v2Surface } from './v2/errors.ts'
 import { v2Handlers } from './v2/handlers.ts'
-import { WaitingCalls } from './exchange/waiting-calls.ts'
 
 export interface HttpServerParts {
   readonly clock: Clock
@@ -96,7 +88,8 @@ const httpOptions: ServerOptions & {
 export function createHttpServer(parts: HttpServerParts): FastifyInstance {
   const documents = parts.documents ?? loadDocuments()
   const bodies = new RequestBodies(parts.bodyLimits ?? bodyLimitsDefault, parts.clock)
-  const gate = new Gate(parts, bodies)
+  const meter = parts.meter ?? silentHttpMeter
+  const gate = new Gate({ ...parts, bodies, meter })
   const nextId = requestIds(parts.random)
   const server = fastify({
     // Ids of ours, never a client's: the log is searched by them.
@@ -138,7 +131,7 @@ export function createHttpServer(parts: HttpServerParts): FastifyInstance {
   const router: RouterParts = {
     clock: parts.clock,
     logger: parts.logger,
-    meter: parts.meter ?? silentHttpMeter,
+    meter,
     bodies,
     waiting,
     authenticate: () => anonymous,
@@ -155,206 +148,9 @@ export function createHttpServer(parts: HttpServerParts): FastifyInstance {
   return server
 }
 
-/** What every request passes before its route. */
-class Gate {
-  readonly #parts: HttpServerParts
-  readonly #bodies: RequestBodies
-  readonly #knownPaths: { readonly pattern: RegExp; readonly methods: Set<string> }[] = []
-  #rules: OriginRules | undefined
-  /** A `Host` that has passed: most callers use one name, and its check need not be repeated. */
-  #knownHost: string | undefined
-
-  constructor(parts: HttpServerParts, bodies: RequestBodies) {
-    this.#parts = parts
-    this.#bodies = bodies
-  }
-
-  /** False when the request has been answered here. */
-  admits(request: FastifyRequest, reply: FastifyReply): boolean {
-    const { headers } = request.raw
-    const { origin, host } = headers
-    const secFetchSite = headers['sec-fetch-site']
-    if (origin !== undefined || secFetchSite !== undefined || host !== this.#knownHost) {
-      const rules = this.#originRules(request)
-      // Nobody can prove a credential yet; what is not checked must not open a door.
-      const refused = checkOrigin(rules, { origin, host, secFetchSite, credential: 'none' })
-      if (refused !== undefined) {
-        this.refuse(request, reply, refused)
-        return false
-      }
-      this.#knownHost = host
-      if (origin !== undefined && this.#answersCors(rules, origin, request, reply)) return false
-    }
-    const state = this.#parts.state()
-    if (!state.ready && !opsPaths.has(pathOf(request))) {
-      const reason = state.reason ?? 'it is starting'
-      this.refuse(
-        request,
-        reply,
-        new GatewayError('UNAVAILABLE', `The gateway is not ready: ${reason}.`),
-      )
-      return false
-    }
-    return true
-  }
-
-  /** A path or method nobody serves. */
-  refuseUnknown(request: FastifyRequest, reply: FastifyReply): void {
-    const path = pathOf(request)
-    const method = request.raw.method ?? ''
-    const methods = this.#knownPaths.find(({ pattern }) => pattern.test(path))?.methods
-    if (methods === undefined || methods.has(method)) {
-      this.refuse(
-        request,
-        reply,
-        new GatewayError('NOT_FOUND', `There is nothing at ${method} ${shown(path)}.`),
-      )
-      return
-    }
-    const allow = [...methods].join(', ')
-    const error = new GatewayError(
-      'NOT_FOUND',
-      `${method} is not possible here. Use one of: ${allow}.`,
-    )
-    const headers = { ...headersOf(request), allow }
-    const surface = surfaceOf(path)
-    surface.sendMethodError(reply.raw, headers, error, aboutOf(request))
-    this.#count(surface, request, reply)
-  }
-
-  refuse(request: FastifyRequest, reply: FastifyReply, error: GatewayError): void {
-    const headers = headersOf(request)
-    if (!request.raw.complete) this.#bodies.abandon(request.raw)
-    if (endsConnection(request.raw)) headers['connection'] = 'close'
-    const surface = surfaceOf(pathOf(request))
-    surface.sendError(reply.raw, headers, error, aboutOf(request))
-    this.#count(surface, request, reply)
-  }
-
-  /** What never reached a route has none to be counted by. */
-  #count(surface: Surface, request: FastifyRequest, reply: FastifyReply): void {
-    const { method = '' } = request.raw
-    this.#parts.meter?.answered(surface.name, method, 'none', reply.raw.statusCode, 0)
-  }
-
-  /** An error that Fastify caught outside our own routes. */
-  fail(request: FastifyRequest, reply: FastifyReply, error: unknown): void {
-    const failure = toGatewayError(error)
-    if (failure.code === 'INTERNAL') {
-      this.#parts.logger.error({ requestId: request.id, error }, 'A request failed unexpectedly.')
-    }
-    if (reply.raw.headersSent) reply.raw.destroy()
-    else this.refuse(request, reply, failure)
-  }
-
-  learnRoutes(documents: readonly ContractDocument[]): void {
-    for (const { operations } of documents) {
-      for (const { path, method, noHead } of operations) {
-        const source = `^${path.replaceAll('.', '\\.').replaceAll(/\{[^}]+\}/g, '[^/]+')}$`
-        let known = this.#knownPaths.find(
-          ({ pattern }) => pattern.source === new RegExp(source).source,
-        )
-        if (known === undefined) {
-          known = { pattern: new RegExp(source), methods: new Set() }
-          this.#knownPaths.push(known)
-        }
-        known.methods.add(method)
-        if (method === 'GET' && !noHead) known.methods.add('HEAD')
-      }
-    }
-  }
-
-  /** Adds what a listed page needs to read the answer; true when this was a preflight, now answered. */
-  #answersCors(
-    rules: OriginRules,
-    origin: string,
-    request: FastifyRequest,
-    reply: FastifyReply,
-  ): boolean {
-    reply.raw.setHeader('vary', 'Origin')
-    if (!isListedOrigin(rules, origin)) return false
-    const asked = request.raw.headers['access-control-request-method']
-    if (request.raw.method === 'OPTIONS' && asked !== undefined) {
-      const wanted = request.raw.headers['access-control-request-headers']
-      sendEmpty(reply.raw, 204, { ...headersOf(request), ...preflightHeaders(origin, wanted) })
-      return true
-    }
-    for (const [name, value] of Object.entries(corsHeaders(origin))) {
-      reply.raw.setHeader(name, value)
-    }
-    return false
-  }
-
-  #originRules(request: FastifyRequest): OriginRules {
-    if (this.#rules === undefined) {
-      const address = request.server.server.address() as AddressInfo | null
-      const rules = { ...this.#parts.origins, port: address?.port ?? 0 }
-      if (address === null) return rules
-      this.#rules = rules
-    }
-    return this.#rules
-  }
-}
-
-/** The native API has `/v1`, operations and documents; all other paths are v2's. */
-function surfaceOf(path: string): Surface {
-  return /^\/(v1|openapi|docs|healthz|readyz|metrics)(\/|$)/.test(path) ? nativeSurface : v2Surface
-}
-
-function pathOf(request: FastifyRequest): string {
-  const url = request.raw.url ?? '/'
-  const query = url.indexOf('?')
-  return query < 0 ? url : url.slice(0, query)
-}
-
-function headersOf(request: FastifyRequest): AnswerHeaders {
-  return { 'ebbgate-request-id': request.id, 'cache-control': 'no-store' }
-}
-
-function aboutOf(request: FastifyRequest): { requestId: string; appends: boolean } {
-  return { requestId: request.id, appends: false }
-}
-
-function shown(path: string): string {
-  return path.length > 200 ? `${path.slice(0, 200)}…` : path
-}
-
 /** Short, and different from those of the run before: a random beginning and a count. */
 function requestIds(random: Random): () => string {
   const run = randomId(random, 4)
   let count = 0
   return () => `r-${run}${(count++).toString(36)}`
-}
-
-interface UnreadableRequest extends Error {
-  readonly code?: string
-}
-
-/** Bytes that are no HTTP request. There is no request to answer, only a socket. */
-function refuseUnreadable(error: UnreadableRequest, socket: Socket, requestId: () => string): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy()
-    return
-  }
-  const status = unreadableStatuses[error.code ?? ''] ?? 400
-  const id = requestId()
-  const refused = new GatewayError(
-    'BAD_REQUEST',
-    unreadableReasons[status] ?? 'This is no HTTP request.',
-  )
-  const body = JSON.stringify(problemOf(refused, status, id))
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/problem+json\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nEbbgate-Request-Id: ${id}\r\nConnection: close\r\n\r\n${body}`,
-  )
-}
-
-const unreadableStatuses: Readonly<Record<string, number>> = {
-  HPE_HEADER_OVERFLOW: 431,
-  ERR_HTTP_REQUEST_TIMEOUT: 408,
-}
-
-const unreadableReasons: Readonly<Record<number, string>> = {
-  408: 'The head of the request did not arrive in time.',
-  431: 'The head of the request takes more than 16 KiB.',
 }

@@ -37,6 +37,9 @@ export class Refusal extends Failure {
   }
 }
 
+/** Nobody answered; whether the request was taken is not known. */
+export class Unreachable extends Failure {}
+
 const callTimeoutMs = 60_000
 
 export class Api {
@@ -93,11 +96,11 @@ function parse(text: string): unknown {
   }
 }
 
-function unreachable(url: string, cause: unknown): Failure {
+function unreachable(url: string, cause: unknown): Unreachable {
   if (cause instanceof DOMException && cause.name === 'TimeoutError') {
-    return new Failure(`The gateway at ${url} did not answer in time.`, { cause })
+    return new Unreachable(`The gateway at ${url} did not answer in time.`, { cause })
   }
-  return new Failure(
+  return new Unreachable(
     `No gateway answers at ${url}. Start one with '${commandName()} serve', or name another with --url.`,
     { cause },
   )

@@ -2,9 +2,10 @@
 import type { components } from '../contract/v2.ts'
 import { connect } from '../client/index.ts'
 import type { ApiOptions } from './api.ts'
-import { Api, Refusal } from './api.ts'
+import { Api, Refusal, Unreachable } from './api.ts'
 import { Failure, exitUsage } from './failure.ts'
 import { print } from './output.ts'
+import { waitAlive } from './wait.ts'
 
 type Instance = components['schemas']['Instance']
 type ConsumedRecord = components['schemas']['ConsumedRecord']
@@ -21,6 +22,9 @@ const v2Binary = 'application/vnd.kafka.binary.v2+json'
 const pollWaitMs = 20_000
 /** Leaving must not hold up Ctrl-C, ms. */
 const leaveTimeoutMs = 3_000
+/** How long a gateway may be away: 60 tries with half a second between them. */
+const restartTriesMax = 60
+const restartPauseMs = 500
 /** Shown where a record has no value, as Kafka's console consumer does. */
 const tombstone = 'null\n'
 const lineFeed = Buffer.from('\n')
@@ -69,24 +73,48 @@ async function share(
   signal: AbortSignal,
 ): Promise<void> {
   const api = new Api(options)
-  let instance = await join(api, group, topic)
+  let instance: string | undefined = await join(api, group, topic)
   try {
     let left = options.max ?? Infinity
     while (left > 0 && !signal.aborted) {
-      const records = await poll(api, instance, signal)
+      instance ??= await throughRestarts(() => join(api, group, topic), signal)
+      if (instance === undefined) break
+      const base = instance
+      const records = await throughRestarts(() => poll(api, base, signal), signal)
+      if (records === undefined) break
       if (records === 'gone') {
         // A gateway that keeps sessions in memory was restarted; the group knows what was committed.
-        instance = await join(api, group, topic)
+        instance = undefined
         continue
       }
       const printed = records.slice(0, left)
       for (const { value } of printed) await printValue(value)
       left -= printed.length
-      if (printed.length > 0) await commit(api, instance, printed)
+      if (printed.length > 0) await commit(api, base, printed)
     }
   } finally {
-    await leave(api, instance)
+    if (instance !== undefined) await leave(api, instance)
   }
+}
+
+/** A gateway that restarts is away for a moment; one that stays away ends us. Undefined: Ctrl-C. */
+async function throughRestarts<T>(
+  attempt: () => Promise<T>,
+  signal: AbortSignal,
+): Promise<T | undefined> {
+  for (let tries = 1; !signal.aborted; tries += 1) {
+    try {
+      return await attempt()
+    } catch (error) {
+      if (signal.aborted) break
+      const passes =
+        error instanceof Unreachable || (error instanceof Refusal && error.status === 503)
+      if (!passes || tries === restartTriesMax) throw error
+      if (tries === 1) process.stderr.write(`ebbgate: ${error.message} Trying again.\n`)
+      await waitAlive(restartPauseMs)
+    }
+  }
+  return undefined
 }
 
 /** Resolves to the instance's base URI once it is a member of its group. */
@@ -121,7 +149,6 @@ async function poll(
   try {
     return (await api.call('GET', `${base}/records`, call)) as ConsumedRecord[]
   } catch (error) {
-    if (signal.aborted) return []
     if (error instanceof Refusal && error.status === 404) return 'gone'
     throw error
   }
@@ -156,8 +183,10 @@ async function commit(api: Api, base: string, records: readonly ConsumedRecord[]
       accept: v2Json,
     })
   } catch (error) {
-    // A partition that went to another member meanwhile: that one reads from the last commit on.
-    if (!(error instanceof Refusal && error.status === 409)) throw error
+    // A partition went to another member meanwhile, or the gateway away: whoever reads it next begins
+    // behind the last commit.
+    const lost = error instanceof Refusal && (error.status === 409 || error.status === 404)
+    if (!lost && !(error instanceof Unreachable)) throw error
     process.stderr.write(`ebbgate: ${error.message} These events may come again elsewhere.\n`)
   }
 }

@@ -7,6 +7,7 @@ import { Failure } from './failure.ts'
 import type { Line } from './line-queue.ts'
 import { LineQueue } from './line-queue.ts'
 import { topicPath } from './topics.ts'
+import { waitAlive } from './wait.ts'
 
 type ProduceAnswer = components['schemas']['ProduceAnswer']
 
@@ -93,12 +94,4 @@ function envelopeLine({ bytes, utf8 }: Line): string {
     ? { value: bytes.toString('utf8'), format: 'text' }
     : { value: bytes.toString('base64'), format: 'binary' }
   return `${JSON.stringify(record)}\n`
-}
-
-/** Unlike the Clock's timers, this one keeps the process alive: there is nothing else that would. */
-function waitAlive(delayMs: number): Promise<void> {
-  return new Promise((resolve) => {
-    // eslint-disable-next-line no-restricted-globals
-    setTimeout(resolve, delayMs)
-  })
 }

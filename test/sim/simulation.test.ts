@@ -11,6 +11,7 @@ const once = [
   [10, 'a checkpoint took a segment for synced while its write was under way'],
   [5, 'two damaged snapshots in a row, and the copy of the last frame'],
   [39, 'a half-made folder of a deleted topic stayed behind'],
+  [3022, 'a journal file whose name was in the page cache alone took acknowledged frames'],
   [190, 'bytes written during a sync counted as synced'],
 ] as const
 

@@ -16,7 +16,7 @@ export interface TestEngine<C extends Clock = Clock> {
   readonly engine: EmbeddedEngine
   readonly clock: C
   readonly disk: SimDisk
-  close(): Promise<void>
+  readonly close: () => Promise<void>
 }
 
 type TestEngineOptions<C extends Clock> = Partial<Omit<EmbeddedEngineOptions, 'clock' | 'disk'>> & {

@@ -255,7 +255,7 @@ export class Journal implements JournalWriter {
     // Up to here nothing was written, so a refusal left everything as it was.
     this.#generation += 1
     batches.begin(this.#generation)
-    await this.#removeLeftovers()
+    await this.#settleFolders()
     await batches.prepare()
     await this.#replay(chain)
     for (const file of files) file.forgetReads()
@@ -312,12 +312,17 @@ export class Journal implements JournalWriter {
     }
   }
 
-  async #removeLeftovers(): Promise<void> {
+  /**
+   * Tidies both folders and syncs them. A name that a killed process gave may stand in the page cache
+   * alone: without the sync a file of this run could vanish with the next power cut.
+   */
+  async #settleFolders(): Promise<void> {
     const { disk } = this.#parts
     for (const folder of [journalFolder, snapshotFolder]) {
       for (const name of await disk.list(folder)) {
         if (name.endsWith('.tmp')) await disk.remove(`${folder}/${name}`)
       }
+      await disk.syncDirectory(folder)
     }
   }
 

@@ -111,10 +111,15 @@ test('a group consumer on the command line outlives a restart of the gateway', a
   await gateway.kill()
   gateway = await startGateway({ data: folder, port })
   await produce(gateway, 'orders', 'after')
-  // What was printed and not yet committed when the gateway died may come again.
-  await consumer.printed(/^("before"\n){2,4}("after"\n){2}$/)
+  await consumer.printed(/"after"\n[^]*"after"\n/)
   consumer.child.kill('SIGINT')
-  assert.equal((await consumer.ended()).code, 0)
+  const { code, stdout } = await consumer.ended()
+  assert.equal(code, 0)
+  const lines = stdout.toString().trimEnd().split('\n')
+  assert.equal(lines.filter((line) => line === '"after"').length, 2)
+  // What was printed and not yet committed when the gateway died comes again.
+  const repeated = lines.filter((line) => line === '"before"').length - 2
+  assert.ok(repeated >= 0 && repeated <= 2)
 })
 
 test('a Redis that is not there keeps the gateway from starting, in one line without the password', async () => {

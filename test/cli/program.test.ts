@@ -1,8 +1,8 @@
 /** What the command says before it reaches any gateway, and when it cannot start one. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { connect, createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -105,6 +105,25 @@ test('without a command a gateway starts', async () => {
   await gateway.printed(/is ready at http/)
   gateway.child.kill('SIGTERM')
   assert.equal((await gateway.ended()).code, 0)
+})
+
+test('a second Ctrl-C does not wait for a client that never finishes', async () => {
+  const config = join(folder, 'patient.yaml')
+  await writeFile(config, 'shutdown:\n  graceMs: 600000\n')
+  const data = join(folder, 'patient')
+  const gateway = new CliProcess(['serve', '--port', '0', '--data', data, '--config', config])
+  await gateway.printed(/is ready at http/)
+  const port = Number(/http:\/\/127\.0\.0\.1:(\d+)/.exec(gateway.stdout)?.[1])
+  const stuck = connect(port, '127.0.0.1')
+  stuck.on('error', () => undefined)
+  stuck.write('POST /v1/topics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n')
+  // An answer on a second connection says that the first one's request has been read.
+  await fetch(`http://127.0.0.1:${port}/healthz`)
+  gateway.child.kill('SIGINT')
+  while (!gateway.stderr.includes('Stopping.')) await new Promise((r) => setTimeout(r, 10))
+  gateway.child.kill('SIGINT')
+  assert.equal((await gateway.ended()).code, 1)
+  stuck.destroy()
 })
 
 test('a port that is taken is named, with the way to another one', async () => {

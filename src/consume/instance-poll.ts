@@ -325,8 +325,10 @@ export class InstancePoll {
       giveBack()
       try {
         await this.#save(cursors, records.length > 0)
-      } finally {
+      } catch (error) {
         await this.#endMark()
+        throw error
+      } finally {
         this.#over()
       }
     }

@@ -6,14 +6,16 @@
 import type { Clock } from '../../../kit/clock.ts'
 import type { Logger } from '../../../kit/logger.ts'
 import { GatewayError } from '../../../model/errors.ts'
-import { journalFilesMax, produceTimeoutMs } from '../../../model/limits.ts'
+import { produceTimeoutMs } from '../../../model/limits.ts'
 import type { Disk } from '../disk/disk.ts'
-import { isPassing } from '../disk/disk.ts'
 import { Checkpointer } from './checkpoint.ts'
-import type { Answer, CommitterMeter, FrameListener, JournalPosition } from './committer.ts'
+import type { Answer, CommitterMeter, FrameListener } from './committer.ts'
 import { Committer } from './committer.ts'
-import { JournalFile, journalFolder } from './journal-file.ts'
-import type { Frame, JournalEntry } from './journal-frame.ts'
+import type { JournalFile } from './journal-file.ts'
+import { journalFolder } from './journal-file.ts'
+import type { JournalSizes } from './journal-files.ts'
+import { JournalFiles } from './journal-files.ts'
+import type { JournalEntry } from './journal-frame.ts'
 import { blockBytes, copyFrame, paddedBytes } from './journal-frame.ts'
 import type { Chain } from './recovery.ts'
 import { readChain, replayFrames, reusableFiles, usableSnapshots } from './recovery.ts'
@@ -21,9 +23,6 @@ import type { StoredSnapshot } from './snapshot.ts'
 import { SnapshotStore, snapshotFolder } from './snapshot.ts'
 import type { JournalWriter, StateEntry, StateMachine } from './state-machine.ts'
 import { entryKinds } from './state-machine.ts'
-
-/** Files of the ordinary size that a busy journal grows to before checkpoints fall behind. */
-const ordinaryFiles = 4
 
 /** What the journal asks of the room that keeps the batches. */
 export interface BatchKeeper extends FrameListener {
@@ -47,13 +46,6 @@ export interface JournalMeter extends CommitterMeter {
   recovered(frames: number, bytes: number, seconds: number): void
 }
 
-export interface JournalSizes {
-  /** Size of the first file of a new folder, bytes. */
-  readonly firstFileBytes: number
-  /** Size of every further file, bytes. */
-  readonly fileBytes: number
-}
-
 const defaultSizes: JournalSizes = {
   firstFileBytes: 32 * 1024 * 1024,
   fileBytes: 128 * 1024 * 1024,
@@ -74,18 +66,12 @@ export interface JournalParts {
 
 export class Journal implements JournalWriter {
   readonly #parts: JournalParts
-  readonly #sizes: JournalSizes
   readonly #machines: ReadonlyMap<number, StateMachine>
   readonly #snapshots: SnapshotStore
-  /** In the order of use; the last one is being written. */
-  #used: JournalFile[] = []
-  #free: JournalFile[] = []
-  #lastFileSeq = 0
+  readonly #files: JournalFiles
   #generation = 0
   #committer: Committer | undefined
   #checkpointer: Checkpointer | undefined
-  #growing: Promise<void> | undefined
-  #wantFile: (() => void) | undefined
   #timeBaseMs = 0
   #timeFromMs = 0
   #closed = false
@@ -93,9 +79,16 @@ export class Journal implements JournalWriter {
 
   constructor(parts: JournalParts) {
     this.#parts = parts
-    this.#sizes = parts.sizes ?? defaultSizes
+    const { disk, clock, logger, sizes = defaultSizes } = parts
+    this.#files = new JournalFiles({
+      disk,
+      clock,
+      logger,
+      sizes,
+      onFailure: (cause) => this.fence(cause),
+    })
     this.#machines = new Map(parts.machines.map((machine) => [machine.kind, machine]))
-    this.#snapshots = new SnapshotStore(parts.disk)
+    this.#snapshots = new SnapshotStore(disk)
   }
 
   /** The number of this run of the data folder. Valid after `open()`. */
@@ -109,7 +102,7 @@ export class Journal implements JournalWriter {
 
   /** Three quarters of the journal cannot be used again: the rest is for metadata, the way out. */
   get crowded(): boolean {
-    return this.#used.length >= journalFilesMax * 0.75
+    return this.#files.isCrowded
   }
 
   get fenced(): boolean {
@@ -130,12 +123,13 @@ export class Journal implements JournalWriter {
     await disk.makeDirectory(journalFolder)
     await disk.makeDirectory(snapshotFolder)
     await disk.syncDirectory('.')
-    const files = await this.#openFiles()
+    const files = await this.#files.open()
+    this.#generation = this.#files.generation
     const { snapshots, files: snapshotFiles } = await this.#snapshots.load()
     const usable = usableSnapshots(snapshots, files)
     if (usable[0] === undefined) await this.#refuseUnlessNew(files, snapshotFiles)
     await this.#recover(files, usable)
-    void this.#grow(1)
+    this.#files.growAhead()
     this.#checkpointer!.start()
   }
 
@@ -143,13 +137,15 @@ export class Journal implements JournalWriter {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    await this.#checkpointer?.stop()
     try {
-      if (this.#committer !== undefined && !this.fenced) await this.#checkpointer!.run()
+      // Checkpoints go on meanwhile: the last frames may be waiting for a journal file.
+      await this.#lastFrame()
+      await this.#checkpointer?.stop()
+      if (!this.fenced) await this.#checkpointer?.run()
     } finally {
+      await this.#checkpointer?.stop()
       this.#committer?.stop()
-      await this.#growing?.catch(() => undefined)
-      for (const file of [...this.#used, ...this.#free]) await file.close()
+      await this.#files.close()
     }
   }
 
@@ -202,6 +198,14 @@ export class Journal implements JournalWriter {
     await this.#checkpointer!.run()
   }
 
+  /** Resolves when everything that has joined is durable, or never will be. */
+  #lastFrame(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#committer === undefined) resolve()
+      else this.#committer.whenSettled({ deadlineMs: Infinity, settle: () => resolve() })
+    })
+  }
+
   #running(): Committer {
     if (this.#committer !== undefined && !this.#closed) return this.#committer
     throw new GatewayError(
@@ -218,20 +222,6 @@ export class Journal implements JournalWriter {
         else reject(error)
       },
     }
-  }
-
-  async #openFiles(): Promise<JournalFile[]> {
-    const { disk } = this.#parts
-    const names = await disk.list(journalFolder)
-    const files: JournalFile[] = []
-    for (const name of names) {
-      if (name.endsWith('.jnl')) files.push(await JournalFile.open(disk, name))
-    }
-    for (const file of files) {
-      this.#lastFileSeq = Math.max(this.#lastFileSeq, file.header?.fileSeq ?? 0)
-      this.#generation = Math.max(this.#generation, file.header?.generation ?? 0)
-    }
-    return files.sort((left, right) => (left.header?.fileSeq ?? 0) - (right.header?.fileSeq ?? 0))
   }
 
   /** A folder without a usable snapshot must be new, or an earlier first start that was cut short. */
@@ -258,7 +248,6 @@ export class Journal implements JournalWriter {
     await this.#settleFolders()
     await batches.prepare()
     await this.#replay(chain)
-    for (const file of files) file.forgetReads()
     this.#snapshots.keep(usable)
     await this.#beginRun(files, usable, chain)
     await this.#checkpointer!.run()
@@ -333,17 +322,10 @@ export class Journal implements JournalWriter {
     chain: Chain,
   ): Promise<void> {
     const { clock, logger, batches, meter, onFence } = this.#parts
-    const reusable = await reusableFiles(files, kept, chain)
-    this.#free = reusable
-    this.#used = files.filter((file) => !reusable.includes(file))
+    this.#files.free(await reusableFiles(files, kept, chain))
     const { last, lastSeq } = chain
-    const file = await this.#firstFile(last)
-    await file.begin({
-      fileSeq: ++this.#lastFileSeq,
-      generation: this.#generation,
-      firstFrameSeq: last?.seq ?? lastSeq + 1,
-    })
-    this.#used.push(file)
+    const firstFrameSeq = last?.seq ?? lastSeq + 1
+    const file = await this.#files.first(this.#generation, firstFrameSeq, last?.bytes.length ?? 0)
     let offset = blockBytes
     if (last !== undefined) {
       const copy = copyFrame(last, file.seed)
@@ -357,7 +339,7 @@ export class Journal implements JournalWriter {
         onFence,
         listener: this.#listener(),
         logTimeMs: () => this.logTimeMs(),
-        nextFile: (seq, bytes) => this.#nextFile(seq, bytes),
+        nextFile: (seq, bytes) => this.#files.next(seq, bytes, () => this.#checkpointer!.request()),
       },
       file,
       offset,
@@ -371,8 +353,8 @@ export class Journal implements JournalWriter {
       snapshots: this.#snapshots,
       generation: this.#generation,
       logTimeMs: () => this.logTimeMs(),
-      journalBytes: () => this.#allBytes(),
-      recycle: (before) => this.#recycle(before),
+      journalBytes: () => this.#files.bytes,
+      recycle: (before) => this.#files.recycle(before.fileSeq),
       state: {
         sections: () => this.#sections(),
         written: (frameSeq) => batches.written(frameSeq),
@@ -399,95 +381,6 @@ export class Journal implements JournalWriter {
     for (const machine of this.#parts.machines) sections.set(machine.kind, machine.snapshot())
     return sections
   }
-
-  async #firstFile(last: Frame | undefined): Promise<JournalFile> {
-    const needed = blockBytes + paddedBytes(last?.bytes.length ?? 0)
-    const fits = this.#free.findIndex((file) => file.bytes >= needed)
-    if (fits >= 0) return this.#free.splice(fits, 1)[0]!
-    const isNew = this.#used.length === 0
-    return this.#make(isNew ? this.#sizes.firstFileBytes : this.#sizes.fileBytes)
-  }
-
-  async #nextFile(firstFrameSeq: number, frameBytes: number): Promise<JournalFile> {
-    const needed = blockBytes + paddedBytes(frameBytes)
-    for (;;) {
-      // The last file is kept for the next start, which needs a fresh one.
-      const fits =
-        this.#used.length < journalFilesMax - 1
-          ? this.#free.findIndex((file) => file.bytes >= needed)
-          : -1
-      if (fits >= 0) {
-        const file = this.#free.splice(fits, 1)[0]!
-        const { generation } = this
-        await file.begin({ fileSeq: ++this.#lastFileSeq, generation, firstFrameSeq })
-        this.#used.push(file)
-        void this.#grow(1)
-        return file
-      }
-      this.#checkpointer!.request()
-      void this.#grow(journalFilesMax)
-      await new Promise<void>((resolve) => {
-        this.#wantFile = resolve
-        // A full disk may let us make a file later, without any event to wait for.
-        this.#parts.clock.after(1000, resolve)
-      })
-    }
-  }
-
-  /** Makes a file ahead of need, unless enough are free or there are `filesMax` already. */
-  #grow(wish: number): Promise<void> {
-    const filesMax = wish > 1 ? journalFilesMax : ordinaryFiles
-    if (this.#growing !== undefined) return this.#growing
-    if (this.#free.length > 0 && wish === 1) return Promise.resolve()
-    if (this.#used.length + this.#free.length >= filesMax || this.#closed) return Promise.resolve()
-    const first = this.#used.length === 1 && this.#generation === 1
-    this.#growing = this.#make(first ? this.#sizes.firstFileBytes : this.#sizes.fileBytes)
-      .then(
-        (file) => {
-          this.#free.push(file)
-          this.#wantFile?.()
-        },
-        (error: unknown) => {
-          if (isPassing(error)) {
-            this.#parts.logger.warn(
-              { err: error },
-              'A journal file has to wait for space on the disk.',
-            )
-          } else this.fence(error)
-        },
-      )
-      .finally(() => {
-        this.#growing = undefined
-      })
-    return this.#growing
-  }
-
-  async #make(bytes: number): Promise<JournalFile> {
-    const taken = new Set([...this.#used, ...this.#free].map(({ name }) => name))
-    for (const name of await this.#parts.disk.list(journalFolder)) taken.add(name)
-    let slot = 1
-    while (taken.has(slotName(slot))) slot++
-    return JournalFile.make(this.#parts.disk, slotName(slot), bytes)
-  }
-
-  #recycle(before: JournalPosition): void {
-    const free = this.#used.filter((file) => file.header!.fileSeq < before.fileSeq)
-    if (free.length === 0) return
-    this.#used = this.#used.filter((file) => file.header!.fileSeq >= before.fileSeq)
-    this.#free.push(...free)
-    this.#wantFile?.()
-  }
-
-  #allBytes(): number {
-    let bytes = 0
-    for (const file of this.#used) bytes += file.bytes
-    for (const file of this.#free) bytes += file.bytes
-    return bytes
-  }
-}
-
-function slotName(slot: number): string {
-  return `${String(slot).padStart(4, '0')}.jnl`
 }
 
 /** A state entry as it stands in a frame. */

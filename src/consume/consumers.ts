@@ -102,6 +102,7 @@ export class Consumers {
       subscriptionRevision: 0,
       positions: [],
       settled: false,
+      isCut: false,
       turn: 0,
     }
     const sinceMs = clock.monotonicMs()

@@ -112,8 +112,9 @@ export class InstanceCommits {
   }
 
   /**
-   * Positions remember what is committed. A client that commits beyond its position is done with what
-   * lies between, so it goes on from there: the way past a record that it cannot take.
+   * Positions remember what is committed. They move with it only where the last answer could not be
+   * delivered: a commit ahead of it is the way past a record that the client cannot take. Everywhere
+   * else a client that counts one too far must not lose a record by it.
    */
   async #note(stored: StoredSession, commits: readonly CommittedOffset[]): Promise<void> {
     const { store, keeper } = this.#parts
@@ -129,7 +130,8 @@ export class InstanceCommits {
         if (offset === undefined || !grants.has(grant)) continue
         const known = positions.get(grant)
         const { topic, partition } = place
-        const next = Math.max(known?.next ?? 0, offset)
+        const isAhead = known === undefined || (session.isCut && offset > known.next)
+        const next = isAhead ? offset : known.next
         positions.set(grant, { topic, partition, grant: place.grant, next, committed: offset })
         isChanged = true
       }

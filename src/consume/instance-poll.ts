@@ -358,8 +358,7 @@ export class InstancePoll {
       isDone = true
       limit.cancel()
       giveBack()
-      this.#hooks.settling(this.#endMark())
-      this.#over()
+      this.#hooks.settling(this.#noteCut())
     }
     // Whoever forgets an answer does not block the instance for ever.
     const limit = this.#parts.clock.after(pollAnswerMs, dropped)
@@ -396,7 +395,7 @@ export class InstancePoll {
         const committed = old?.committed ?? cursor.committed
         return [{ topic, partition, grant: place.grant, next, committed }]
       })
-      return { ...session, positions, turn: session.turn + (isTurn ? 1 : 0) }
+      return { ...session, positions, isCut: false, turn: session.turn + (isTurn ? 1 : 0) }
     }
     const { store, keeper } = this.#parts
     const saved = await updateSession(
@@ -409,6 +408,19 @@ export class InstancePoll {
     )
     // The keeper may be waiting for this read to give a partition back.
     if ((saved.membership?.releasing.length ?? 0) > 0) keeper.nudge(this.#key)
+  }
+
+  /** The next read may begin when this is known. A session that cannot be reached learns it never. */
+  async #noteCut(): Promise<void> {
+    const { store } = this.#parts
+    const change = ({ session }: StoredSession): Session => ({ ...session, isCut: true })
+    try {
+      await updateSession(store, this.#key, this.#owner, change, undefined, this.#reader)
+    } catch {
+      await this.#endMark()
+    } finally {
+      this.#over()
+    }
   }
 
   /** While an answer is being written nobody looks at the session, but the mark must not run out. */

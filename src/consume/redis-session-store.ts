@@ -5,10 +5,10 @@
  * share one hash tag and thus one slot of a cluster. Every key has a time to live: whatever nobody
  * renews is gone in the end.
  *
- *   {ebbgate:<namespace>}:s:<key>     hash: id owner ttl version session membership revision
+ *   {ebbgate:1:<namespace>}:s:<key>   hash: id owner ttl version session membership revision
  *                                           node token lease seen reader reader_end reader_sees
- *   {ebbgate:<namespace>}:leases      sorted set: key by the end of its lease
- *   {ebbgate:<namespace>}:o:<owner>   sorted set: key by the end of its hash, to count sessions
+ *   {ebbgate:1:<namespace>}:leases    sorted set: key by the end of its lease
+ *   {ebbgate:1:<namespace>}:o:<owner> sorted set: key by the end of its hash, to count sessions
  */
 import { createHash } from 'node:crypto'
 import { Redis } from 'ioredis'
@@ -33,6 +33,8 @@ export interface RedisSessionStoreOptions {
   readonly logger: Logger
 }
 
+/** Part of every key: a version that stores sessions in another way does not meet these. */
+const recordFormat = 1
 /** Longer than this nobody waits for Redis, ms. */
 const commandTimeoutMs = 2_000
 const connectTimeoutMs = 2_000
@@ -243,7 +245,7 @@ export class RedisSessionStore implements SessionStore {
 
   /** Throws UNAVAILABLE when Redis cannot be reached at the start. */
   async open(): Promise<void> {
-    this.#tag = `{ebbgate:${encodeURIComponent(await this.#namespace())}}`
+    this.#tag = `{ebbgate:${recordFormat}:${encodeURIComponent(await this.#namespace())}}`
     try {
       await this.#redis.connect()
     } catch (cause) {

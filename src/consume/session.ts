@@ -64,6 +64,8 @@ export interface Session extends SessionKey {
   readonly positions: readonly SessionPosition[]
   /** Whether the wait for the first assignment is over. */
   readonly settled: boolean
+  /** Whether the last answer was cut, or could not be made: its records come again. */
+  readonly isCut: boolean
   /** Rises with each answer; the partition that an answer begins with is chosen by it. */
   readonly turn: number
 }

@@ -27,6 +27,7 @@ const session: Session = {
   subscriptionRevision: 0,
   positions: [],
   settled: false,
+  isCut: false,
   turn: 0,
 }
 
@@ -62,7 +63,7 @@ if (skip === false) {
       const keys = await redis.keys('*')
       assert.equal(keys.length, 3)
       for (const key of keys) {
-        assert.match(key, /^\{ebbgate:c1\}:/)
+        assert.match(key, /^\{ebbgate:1:c1\}:/)
         assert.ok((await redis.pttl(key)) > 0, `${key} would stay for ever`)
       }
     } finally {
@@ -92,7 +93,7 @@ if (skip === false) {
     const redis = new Redis(server.url)
     try {
       await store.create(session, 'node-1', 0, 10)
-      await redis.del('{ebbgate:c1}:s:g/n')
+      await redis.del('{ebbgate:1:c1}:s:g/n')
       assert.deepEqual(await store.lapsed(10), [{ group: 'g', name: 'n' }])
       assert.equal(await store.adopt(session, 'node-2', 1_000), undefined)
       assert.deepEqual(await store.lapsed(10), [])

@@ -39,6 +39,7 @@ export function sessionStoreSuite(name: string, create: () => Promise<StoreUnder
       subscriptionRevision: 0,
       positions: [],
       settled: false,
+      isCut: false,
       turn: 0,
       ...change,
     })

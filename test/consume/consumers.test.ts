@@ -285,6 +285,16 @@ test('a commit ahead of the position is the way past a record one cannot take', 
   assert.deepEqual(await take(consumers, group, name), ['good'])
 })
 
+test('a client that commits one too far does not lose a record by it', async () => {
+  const place = await fresh()
+  const { group, topic } = place
+  await append(test1.engine, topic, 0, ['a', 'b'])
+  const name = await subscribed(place, 'one')
+  assert.deepEqual(await take(consumers, group, name, { bytesMax: 1 }), ['a'])
+  await consumers.commit(anonymous, group, name, [{ tp: { topic, partition: 0 }, offset: 2 }])
+  assert.deepEqual(await take(consumers, group, name), ['b'])
+})
+
 test('an instance without subscription sets offsets only of an empty group', async () => {
   const place = await fresh()
   const { group, topic } = place

@@ -204,8 +204,8 @@ test(
     assert.deepEqual(await describe(second), before, 'the same member at the same epoch')
     // The dead node's ten seconds pass.
     const redis = new Redis(server.url)
-    await redis.hset('{ebbgate:c}:s:g/one', 'lease', '1')
-    await redis.zadd('{ebbgate:c}:leases', '1', 'g/one')
+    await redis.hset('{ebbgate:1:c}:s:g/one', 'lease', '1')
+    await redis.zadd('{ebbgate:1:c}:leases', '1', 'g/one')
     redis.disconnect()
     await until('the lapsed lease is adopted', async () => {
       return (await store.find({ group: 'g', name: 'one' }))?.lease.node === 'after'

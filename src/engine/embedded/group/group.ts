@@ -153,7 +153,8 @@ export class Group {
 
   /** Topics came, went or grew. True when that changed the target. */
   refresh(): boolean {
-    if (this.#members.size === 0 || this.#matchedNow() === this.#matched) return false
+    if (this.#members.size === 0 || hashOf(this.#subscribed().topics) === this.#matched)
+      return false
     this.#rise()
     this.#retarget()
     return true
@@ -386,18 +387,14 @@ export class Group {
   }
 
   #retarget(): void {
-    const topics = new Map<string, GroupTopic>()
-    const assignable = [...this.#members.values()].map((member) => {
-      const matching = this.matching(member.subscription)
-      for (const topic of matching) topics.set(topic.id, topic)
-      return {
-        id: member.memberId,
-        rank: member.instanceId ?? member.memberId,
-        topics: new Set(matching.map((topic) => topic.id)),
-      }
-    })
+    const { topics, idsOf } = this.#subscribed()
+    const assignable = [...this.#members.values()].map((member) => ({
+      id: member.memberId,
+      rank: member.instanceId ?? member.memberId,
+      topics: idsOf(member.subscription),
+    }))
     const previous = new Map([...this.#members].map(([id, member]) => [id, member.target]))
-    const target = assign(this.assignor, [...topics.values()], assignable, previous)
+    const target = assign(this.assignor, topics, assignable, previous)
     for (const member of this.#members.values()) {
       const share: Share = target.get(member.memberId) ?? new Map<string, Set<number>>()
       if (isSameShare(share, member.target)) continue
@@ -405,7 +402,7 @@ export class Group {
       this.#dirty.add(member.memberId)
     }
     this.#assignmentEpoch = this.#epoch
-    this.#matched = hashOf(topics.values())
+    this.#matched = hashOf(topics)
     this.#headerDirty = true
     this.#stirred = true
     this.#prunePatterns()
@@ -485,12 +482,24 @@ export class Group {
     this.#stirred = true
   }
 
-  #matchedNow(): string {
+  /** The topics that members read. Equal subscriptions, which most are, are looked up once. */
+  #subscribed(): {
+    readonly topics: readonly GroupTopic[]
+    readonly idsOf: (subscription: Subscription) => ReadonlySet<string>
+  } {
     const topics = new Map<string, GroupTopic>()
+    const ids = new Map<string, ReadonlySet<string>>()
     for (const { subscription } of this.#members.values()) {
-      for (const topic of this.matching(subscription)) topics.set(topic.id, topic)
+      const text = JSON.stringify(subscription)
+      if (ids.has(text)) continue
+      const matching = this.matching(subscription)
+      for (const topic of matching) topics.set(topic.id, topic)
+      ids.set(text, new Set(matching.map(({ id }) => id)))
     }
-    return hashOf(topics.values())
+    return {
+      topics: [...topics.values()],
+      idsOf: (subscription) => ids.get(JSON.stringify(subscription)) ?? new Set(),
+    }
   }
 
   #patternOf(source: string): Pattern {
@@ -545,7 +554,7 @@ function hasSamePlaces(
   return true
 }
 
-function hashOf(topics: Iterable<GroupTopic>): string {
-  const lines = [...topics].map(({ id, partitions }) => `${id} ${partitions}`).sort()
+function hashOf(topics: readonly GroupTopic[]): string {
+  const lines = topics.map(({ id, partitions }) => `${id} ${partitions}`).sort()
   return createHash('sha256').update(lines.join('\n')).digest('base64url').slice(0, 22)
 }

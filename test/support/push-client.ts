@@ -1,5 +1,6 @@
 /** A bare WebSocket client that keeps every message as it came, so that tests see the wire. */
 import WebSocket from 'ws'
+import { assertServerMessage } from './push-contract.ts'
 import { until } from './until.ts'
 
 export interface Message {
@@ -30,6 +31,8 @@ export class PushClient {
     this.ws.on('message', (data: Buffer) => {
       this.payloads.push(data)
       const message = JSON.parse(data.toString('utf8')) as Message
+      // Every message of every test is held against the contract; of floods the first ones.
+      if (this.messages.length < 200) assertServerMessage(message)
       this.messages.push(message)
       if (message.type === 'records') this.recordCount += recordsOf(message).length
     })

@@ -171,9 +171,15 @@ export class InstancePoll {
   /** Whether the group means this member to have nothing: more members than partitions. */
   async #isIdleMember({ membership }: StoredSession): Promise<boolean> {
     const options = { timeoutMs: groupCallTimeoutMs }
-    const { members } = await this.#parts.groups.describe(this.#key.group, options)
-    const member = members.find(({ memberId }) => memberId === membership?.memberId)
-    return member?.target?.length === 0
+    try {
+      const { members } = await this.#parts.groups.describe(this.#key.group, options)
+      const member = members.find(({ memberId }) => memberId === membership?.memberId)
+      return member?.target?.length === 0
+    } catch (error) {
+      // The group is gone with its last member: ours is about to join again.
+      if (error instanceof GatewayError && error.code === 'UNKNOWN_GROUP') return false
+      throw error
+    }
   }
 
   async #read(first: StoredSession, options: PollOptions): Promise<Poll> {

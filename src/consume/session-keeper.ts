@@ -288,15 +288,23 @@ export class SessionKeeper {
     })
   }
 
+  /** Takes over what nobody keeps: all of it, since a node may have left thousands at once. */
   async #look(): Promise<void> {
-    const { store, clock, node } = this.#parts
-    for (const key of await store.lapsed(adoptionsPerLook)) {
-      const sinceMs = clock.monotonicMs()
-      const adopted = await store.adopt(key, node, leaseMs)
-      if (adopted === undefined) continue
-      const held = this.#take(adopted, sinceMs)
-      this.#beatBehind(held)
+    const { store } = this.#parts
+    for (;;) {
+      const keys = await store.lapsed(adoptionsPerLook)
+      const taken = await Promise.all(keys.map((key) => this.#adopt(key)))
+      if (keys.length < adoptionsPerLook || !taken.includes(true)) return
     }
+  }
+
+  async #adopt(key: SessionKey): Promise<boolean> {
+    const { store, clock, node } = this.#parts
+    const sinceMs = clock.monotonicMs()
+    const adopted = await store.adopt(key, node, leaseMs)
+    if (adopted === undefined) return false
+    this.#beatBehind(this.#take(adopted, sinceMs))
+    return true
   }
 
   #take(adopted: StoredSession, sinceMs: number): Held {
@@ -581,8 +589,10 @@ export class SessionKeeper {
   #note(error: unknown, message: string, key?: SessionKey): void {
     if (this.#state === 'closed') return
     const { code } = toGatewayError(error)
-    const fields = { code, ...key, ...(code === 'INTERNAL' ? { err: error } : {}) }
-    this.#parts.logger.warn(fields, message)
+    if (code === 'INTERNAL') this.#parts.logger.error({ err: error, ...key }, message)
+    // What passes is told once by whoever is away, not by every session that misses it.
+    else if (code === 'UNAVAILABLE') this.#parts.logger.debug({ code, ...key }, message)
+    else this.#parts.logger.warn({ code, ...key }, message)
   }
 }
 

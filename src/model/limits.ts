@@ -80,7 +80,7 @@ export const sessionsPerPrincipalMax = 10_000
 export const leaseMs = 10_000
 /** Leases are renewed, and lapsed ones looked for, at this pace, ms. */
 export const leaseRenewMs = 3_000
-/** Lapsed leases taken over in one look. */
+/** Lapsed leases taken over at one time. */
 export const adoptionsPerLook = 500
 /** The first poll waits this long for an assignment, outside its own timeout, ms. */
 export const assignmentWaitMs = 5_000

@@ -314,8 +314,13 @@ export class Connection implements SubscriptionHost {
     while (!this.#writer.ready) {
       if (signal.aborted || this.#closed) return false
       await new Promise<void>((resolve) => {
-        this.#catchingUp.push(resolve)
-        signal.addEventListener('abort', () => resolve(), { once: true })
+        // A slow socket is waited for many times, so the listener goes with each wait.
+        const wake = (): void => {
+          signal.removeEventListener('abort', wake)
+          resolve()
+        }
+        this.#catchingUp.push(wake)
+        signal.addEventListener('abort', wake, { once: true })
       })
     }
     return !signal.aborted

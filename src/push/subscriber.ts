@@ -215,7 +215,7 @@ export class Subscriber implements RingSubscriber {
    * records that arrive in between would be lost.
    */
   #tryJoin(): boolean {
-    if (this.#until !== undefined) return false
+    if (this.#until !== undefined || this.feed.gone !== undefined) return false
     const vector = this.#vector!
     for (const [partition, offset] of vector) {
       if (offset < this.feed.ringStart(partition)) return false
@@ -236,6 +236,11 @@ export class Subscriber implements RingSubscriber {
     const signal = this.#closed.signal
     for (;;) {
       if (!(await this.#parts.whenReady(signal))) return
+      // Only those on the ring are told by the feed itself.
+      if (this.feed.gone !== undefined) {
+        this.end(this.feed.gone)
+        return
+      }
       if (this.#tryJoin()) return
       if (this.#isFinished()) {
         this.#owner.finished(this)
@@ -245,10 +250,6 @@ export class Subscriber implements RingSubscriber {
       if (partition === undefined) {
         this.#owner.caughtUp(this)
         await this.feed.moved(signal)
-        if (this.feed.gone !== undefined && !signal.aborted) {
-          this.end(this.feed.gone)
-          return
-        }
         continue
       }
       if (!(await this.#step(partition))) return

@@ -263,6 +263,25 @@ test('deletion of a topic ends what reads it', async () => {
   assert.equal(second['why'], 'deleted')
 })
 
+test('deletion ends a reader, too, that is far behind', async () => {
+  const topic = await newTopic()
+  const client = await push.connect()
+  client.ws.pause()
+  client.send({ type: 'subscribe', id: 77, sub: 's1', topics: [topic], from: 'earliest' })
+  const value = `"${'x'.repeat(100_000)}"`
+  for (let i = 0; i < 12; i++) await push.write(topic, 0, Array<string>(10).fill(value))
+  await until(() => push.bufferedBytes() > 0, 'the socket to be full')
+  await push.deleteTopic(topic)
+  client.ws.resume()
+  const end = await client.type('end')
+  assert.equal(end['why'], 'deleted')
+  const { next } = client.messages.findLast(({ type }) => type === 'records') as unknown as {
+    next: number
+  }
+  assert.ok(next < 120)
+  assert.ok(String(end['position']).endsWith(`.0-${next}`), 'the position is what was sent')
+})
+
 test('partitions that a topic gets are announced and read from their start', async () => {
   const topic = await newTopic(1)
   const client = await push.connect()

@@ -49,7 +49,16 @@ async function tail(topic: string, options: ConsumeOptions, signal: AbortSignal)
   const api = new Api(options)
   // The socket would wait and try again for ever; a person wants to hear that the name is wrong.
   await api.call('GET', `/v1/topics/${encodeURIComponent(topic)}`, { signal })
-  const client = connect({ url: api.url })
+  let isLost = false
+  const client = connect({
+    url: api.url,
+    onState: (state) => {
+      if (state === 'waiting' && !isLost) {
+        process.stderr.write(`ebbgate: The gateway at ${api.url} is away. Trying again.\n`)
+      }
+      isLost = state === 'waiting' || (isLost && state !== 'open')
+    },
+  })
   const onAbort = (): void => void client.close()
   signal.addEventListener('abort', onAbort, { once: true })
   try {
@@ -58,8 +67,9 @@ async function tail(topic: string, options: ConsumeOptions, signal: AbortSignal)
     for await (const record of client.subscribe({ topics: [topic], from, format: 'binary' })) {
       await printValue(record.value)
       printed += 1
-      if (printed === options.max || signal.aborted) break
+      if (printed === options.max || signal.aborted) return
     }
+    if (!signal.aborted) throw new Failure(`Topic '${topic}' was deleted.`)
   } finally {
     await client.close()
   }

@@ -122,6 +122,25 @@ test('a group consumer on the command line outlives a restart of the gateway', a
   assert.ok(repeated >= 0 && repeated <= 2)
 })
 
+test('a tail on the command line outlives a restart of the gateway and repeats nothing', async (t) => {
+  const folder = join(data, 'tail')
+  let gateway = await startGateway({ data: folder })
+  t.after(() => gateway.stop())
+  await post(gateway.url, '/v1/topics', { name: 'orders', partitions: 2 })
+  await produce(gateway, 'orders', 'before')
+  const tail = new CliProcess(['consume', 'orders', '--from-beginning', '--url', gateway.url])
+  await tail.printed(/^("before"\n){2}$/)
+  const port = Number(new URL(gateway.url).port)
+  await gateway.kill()
+  gateway = await startGateway({ data: folder, port })
+  await produce(gateway, 'orders', 'after')
+  await tail.printed(/^("before"\n){2}("after"\n){2}$/)
+  tail.child.kill('SIGINT')
+  const { code, stderr } = await tail.ended()
+  assert.equal(code, 0)
+  assert.match(stderr, /^ebbgate: The gateway at \S+ is away\. Trying again\.\n$/)
+})
+
 test('a Redis that is not there keeps the gateway from starting, in one line without the password', async () => {
   const { code, stderr } = await runCli(['serve', '--port', '0', '--data', join(data, 'none')], {
     env: {

@@ -124,6 +124,28 @@ test('a consumer prints what is there, then what comes, until Ctrl-C ends it wit
   assert.equal((await consumer.ended()).code, 0)
 })
 
+test('without --from-beginning a consumer begins with what comes next', async () => {
+  const topic = await newTopic()
+  await run(['produce', topic], { input: 'old\n' })
+  const consumer = start(['consume', topic])
+  // It does not say when it has begun, so events come until it has.
+  while (consumer.stdout === '') await run(['produce', topic], { input: 'new\n' })
+  consumer.child.kill('SIGTERM')
+  const { code, stdout } = await consumer.ended()
+  assert.equal(code, 0)
+  assert.match(stdout.toString(), /^(new\n)+$/)
+})
+
+test('a consumer whose topic is deleted says so and ends with 1', async () => {
+  const topic = await newTopic()
+  await run(['produce', topic], { input: 'x\n' })
+  const consumer = start(['consume', topic, '--from-beginning'])
+  await consumer.printed(/x\n/)
+  await run(['topics', 'delete', topic])
+  const { code, stderr } = await consumer.ended()
+  assert.deepEqual([code, stderr], [1, `ebbgate: Topic '${topic}' was deleted.\n`])
+})
+
 test('a reader that has seen enough ends a consumer quietly', async () => {
   const topic = await newTopic()
   await run(['produce', topic], { input: 'x\n'.repeat(5000) })

@@ -256,3 +256,45 @@ test(
     await server.close()
   },
 )
+
+test('a node takes over every session that another one left, in its first look', async () => {
+  const clock = new ManualClock(systemClock.wallMs())
+  const under = await openTestEngine({ clock })
+  const store = new MemorySessionStore({ clock })
+  const dead = await openNode(under.engine, { store, node: 'dead', clock: new ManualClock() })
+  for (let i = 0; i < 1_200; i++) {
+    await dead.consumers.create(anonymous, 'g', { ...v2Instance, name: `i${i}` })
+  }
+  clock.advance(10_000)
+  let active = 0
+  const meter = {
+    active: (count: number) => void (active = count),
+    expired: () => undefined,
+    adopted: () => undefined,
+  }
+  const alive = await openNode(under.engine, { store, node: 'alive', clock, meter })
+  assert.equal(active, 1_200)
+  await alive.close()
+  await under.close()
+})
+
+test('an answer that nobody reports as written counts as cut after two minutes', async () => {
+  const clock = new ManualClock(systemClock.wallMs())
+  const under = await openTestEngine({ clock })
+  await createTopic(under.engine, 't')
+  await append(under.engine, 't', 0, ['a'])
+  const node = await openNode(under.engine, { clock })
+  await join(node, 'one')
+  const forgotten = await node.consumers.poll(anonymous, 'g', 'one', {})
+  const next = take(node.consumers, 'g', 'one')
+  await advance(clock, 119_000)
+  let isAnswered = false
+  void next.then(() => (isAnswered = true))
+  await nextTurn()
+  assert.equal(isAnswered, false)
+  await advance(clock, 2_000)
+  assert.deepEqual(await next, ['a'])
+  await forgotten.delivered(1)
+  await node.close()
+  await under.close()
+})

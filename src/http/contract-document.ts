@@ -213,7 +213,7 @@ export function unknownParameter(name: string, known: Iterable<string>): Refusal
   return {
     kind: 'unknown-parameter',
     name,
-    message: `Query parameter '${shownName(name)}' is not known${suggestion(name, known)}.`,
+    message: `Query parameter '${shownName(name)}' is not known. ${whatIsMeant(name, [...known])}`,
   }
 }
 
@@ -236,7 +236,7 @@ function bodyRefusal(errors: readonly ErrorObject[]): Refusal {
     const name = params.additionalProperty ?? params.unevaluatedProperty ?? ''
     const known = Object.keys((error.parentSchema?.['properties'] ?? {}) as object)
     const where = path.length === 0 ? '' : ` of '${shownPath(path)}'`
-    const message = `Member '${shownName(name)}'${where} is not known${suggestion(name, known)}.`
+    const message = `Member '${shownName(name)}'${where} is not known. ${whatIsMeant(name, known)}`
     return { kind: 'unknown-member', name, message }
   }
   if (error?.keyword === 'required') {
@@ -270,9 +270,11 @@ function complaint(error: ErrorObject | undefined): string {
   }
 }
 
-function suggestion(name: string, known: Iterable<string>): string {
+/** The nearest known name, or all of them: a sentence that helps whoever misspelt or guessed. */
+function whatIsMeant(name: string, known: readonly string[]): string {
   const meant = nearest(name, known)
-  return meant === undefined ? '' : `; did you mean '${meant}'?`.slice(0, -1)
+  if (meant !== undefined) return `Did you mean '${meant}'?`
+  return known.length === 0 ? 'None is expected here.' : `Known here: ${known.join(', ')}.`
 }
 
 function steps(instancePath: string): string[] {

@@ -341,7 +341,7 @@ test('misspelt switches and unknown partitions are named', async () => {
   const bare = await http.get(`/v1/topics/${topic}/records?from=1043`).expect(400)
   assert.match(problemOf(bare).detail, /'offset:1043' or 'time:1043'/)
   const limit = await http.get(`/v1/topics/${topic}/records?lmit=1`).expect(400)
-  assert.match(problemOf(limit).detail, /'lmit' is not known/)
+  assert.match(problemOf(limit).detail, /'lmit' is not known\. Known here: .*maxRecords/)
   const rows = await http.get(`/v1/topics/${topic}/records?maxrecords=1`).expect(400)
   assert.match(problemOf(rows).detail, /did you mean 'maxRecords'/)
   await http.get(`/v1/topics/${topic}/records?until=last:1`).expect(400)

@@ -129,7 +129,10 @@ test('parameters arrive as what the document says they are', async () => {
 test('an unknown query parameter is refused, and the nearest known one is named', async () => {
   const response = await api.get('/things/7?maxrecord=3').expect(400)
   assert.match(detailOf(response), /'maxrecord' is not known\. Did you mean 'maxRecords'\?/)
-  assert.match(detailOf(await api.get('/things/7?zzz=3').expect(400)), /'zzz' is not known\. Known here: /)
+  assert.match(
+    detailOf(await api.get('/things/7?zzz=3').expect(400)),
+    /'zzz' is not known\. Known here: /,
+  )
   assert.match(detailOf(await api.post('/things/7?deep=1').send({ size: 1 }).expect(400)), /'deep'/)
 })
 

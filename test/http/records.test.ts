@@ -335,7 +335,7 @@ test('an Idempotency-Key is refused before anything is stored, while it cannot b
 test('misspelt switches and unknown partitions are named', async () => {
   const topic = await newTopic()
   const misspelt = await produce(topic, '?line=true').send('x').expect(400)
-  assert.match(problemOf(misspelt).detail, /did you mean 'lines'/)
+  assert.match(problemOf(misspelt).detail, /Did you mean 'lines'/)
   await produce(topic, '?partition=9').send('x').expect(404)
   await produce(topic, '?timeoutMs=0').send('x').expect(400)
   const bare = await http.get(`/v1/topics/${topic}/records?from=1043`).expect(400)

@@ -343,7 +343,7 @@ test('misspelt switches and unknown partitions are named', async () => {
   const limit = await http.get(`/v1/topics/${topic}/records?lmit=1`).expect(400)
   assert.match(problemOf(limit).detail, /'lmit' is not known\. Known here: .*maxRecords/)
   const rows = await http.get(`/v1/topics/${topic}/records?maxrecords=1`).expect(400)
-  assert.match(problemOf(rows).detail, /did you mean 'maxRecords'/)
+  assert.match(problemOf(rows).detail, /Did you mean 'maxRecords'/)
   await http.get(`/v1/topics/${topic}/records?until=last:1`).expect(400)
   await http.get(`/v1/topics/${topic}/records?waitMs=60001`).expect(400)
 })

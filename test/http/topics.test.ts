@@ -108,7 +108,7 @@ test("names of the gateway's own exist for nobody", async () => {
 
 test('mistakes are named with what is right', async () => {
   const unknown = await http.post('/v1/topics').send({ name: 'x', partitons: 2 }).expect(400)
-  assert.match(detailOf(unknown.body), /did you mean 'partitions'/)
+  assert.match(detailOf(unknown.body), /Did you mean 'partitions'/)
   const zero = await http.post('/v1/topics').send({ name: 'x', partitions: 0 }).expect(400)
   assert.match(detailOf(zero.body), /'partitions' must be >= 1, but is 0/)
   const text = await http.post('/v1/topics').send({ name: 'x', partitions: '2' }).expect(400)

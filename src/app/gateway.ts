@@ -16,10 +16,11 @@ import { directoryLock } from '../engine/embedded/disk/directory-lock.ts'
 import { nodeDisk } from '../engine/embedded/disk/node-disk.ts'
 import { createEmbeddedEngine } from '../engine/embedded/embedded-engine.ts'
 import type { Engine } from '../engine/engine.ts'
+import type { Topics } from '../engine/topics.ts'
+import type { MetricsPage } from '../http/ops.ts'
 import { createHttpServer } from '../http/server.ts'
 import type { Clock } from '../kit/clock.ts'
 import { systemClock } from '../kit/clock.ts'
-import type { Closable } from '../kit/lifecycle.ts'
 import { Lifecycle } from '../kit/lifecycle.ts'
 import type { Logger } from '../kit/logger.ts'
 import { silentLogger } from '../kit/logger.ts'
@@ -70,91 +71,78 @@ export interface Gateway {
 /** Throws INVALID_CONFIG. Nothing is opened and nothing listens before `open()`. */
 export function createGateway(input: ConfigInput = {}, parts: GatewayParts = {}): Gateway {
   const config = completeConfig(input)
-  const clock = parts.clock ?? systemClock
-  const random = parts.random ?? systemRandom
-  const logger = parts.logger ?? silentLogger
+  const { clock = systemClock, random = systemRandom, logger = silentLogger } = parts
+  const tools: Tools = { clock, random, logger }
   const metrics = new Metrics(clock)
   // A process is another node after each start: its leases of before are for others to take.
   const node = randomId(random, 9)
 
-  const engine = parts.engine ?? embeddedEngine(config, { clock, random, logger, metrics, parts })
+  const engine = parts.engine ?? embeddedEngine(config, tools, metrics, parts.onFatal)
   const { log, topics, transactions, groups } = engine
-  metrics.set('ebbgate_info', { version, engine: engine.kind, node: process.version }, 1)
   const readiness = new Readiness(() => engine.health())
 
-  const store = sessionStore(config, engine, { clock, random, logger })
+  const store = sessionStore(config, topics, tools)
   const keeper = new SessionKeeper({
+    ...tools,
     store,
     groups,
     topics,
-    clock,
-    random,
-    logger,
     node,
     meter: metrics.sessions,
   })
   const consumers = new Consumers({
+    ...tools,
     store,
     keeper,
     log,
     groups,
     topics,
-    clock,
-    random,
     meter: metrics.read,
   })
-  const producer = new Producer({
-    log,
-    topics,
-    transactions,
-    clock,
-    random,
-    meter: metrics.produce,
-  })
+  const producer = new Producer({ ...tools, log, topics, transactions, meter: metrics.produce })
   const reader = new Reader({ log, topics, clock, meter: metrics.read })
   const tail = new Tail({ log, topics, clock, logger })
 
   const origins = originsOf(config)
   const server = createHttpServer({
-    clock,
-    random,
-    logger,
+    ...tools,
     topics: new TopicAdmin({ topics, log }),
     producer,
     reader,
     consumers,
     facts: () => ({ version, engine: engine.kind, capabilities: engine.capabilities }),
     state: () => readiness.state(),
-    metrics: {
-      contentType: metrics.contentType,
-      text: () => {
-        metrics.set('ebbgate_ready', {}, readiness.state().ready ? 1 : 0)
-        metrics.set('ebbgate_log_in_flight_bytes', {}, log.pressure.inFlightBytes)
-        return metrics.text()
-      },
-    },
+    metrics: metricsPage(metrics, engine, readiness),
     origins,
     autoCreate: config.topics.autoCreate,
     meter: metrics.http,
   })
-  registerPush(server, { reader, tail, clock, random, logger, origins, meter: metrics.push, node })
+  registerPush(server, { ...tools, reader, tail, origins, meter: metrics.push, node })
   const doors = new Doors(server, clock, config.shutdown.graceMs)
 
   // Closed in reverse: whoever promises stops first, whoever keeps the promise stops last.
   const lifecycle = new Lifecycle()
-  lifecycle.add(
-    'the metrics',
-    closable(() => metrics.close()),
-  )
+  lifecycle.add('the metrics', metrics)
   lifecycle.add('the engine', engine)
   lifecycle.add('the session store', store)
   lifecycle.add('the session keeper', keeper)
   lifecycle.add('the doors', doors)
-  lifecycle.add(
-    'readiness',
-    closable(() => readiness.end()),
-  )
 
+  const open = async (): Promise<void> => {
+    // The doors open first, so that probes and impatient clients are answered during a recovery.
+    await doors.open(config.host, config.port)
+    await engine.open()
+    await store.open()
+    await keeper.open()
+    readiness.begin()
+  }
+  let opening: Promise<void> | undefined
+  const close = async (): Promise<void> => {
+    readiness.end()
+    // What is being opened would be left open; why it failed, the caller of `open` has heard.
+    await opening?.catch(() => undefined)
+    await lifecycle.close()
+  }
   return {
     engine: engine.kind,
     get url() {
@@ -163,17 +151,44 @@ export function createGateway(input: ConfigInput = {}, parts: GatewayParts = {})
     get durability() {
       return engine.capabilities.durability
     },
-    async open() {
-      // The doors open first, so that probes and impatient clients are answered during a recovery.
-      await doors.open(config.host, config.port)
-      await engine.open()
-      await store.open()
-      await keeper.open()
-      readiness.begin()
-    },
-    close: () => lifecycle.close(),
-    [Symbol.asyncDispose]: () => lifecycle.close(),
+    open: () => (opening ??= open()),
+    close,
+    [Symbol.asyncDispose]: close,
   }
+}
+
+/** What nearly every part takes. */
+interface Tools {
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+}
+
+function embeddedEngine(
+  { data, sessions }: GatewayConfig,
+  tools: Tools,
+  metrics: Metrics,
+  onFatal: GatewayParts['onFatal'],
+): Engine {
+  return createEmbeddedEngine({
+    ...tools,
+    disk: nodeDisk(data),
+    lock: directoryLock(data, tools.clock),
+    meter: metrics.engine,
+    // Members outlive the process exactly when the sessions do that they belong to.
+    members: sessions === 'memory' ? 'memory' : 'journal',
+    ...(onFatal === undefined ? {} : { onFatal }),
+  })
+}
+
+function sessionStore({ sessions }: GatewayConfig, topics: Topics, tools: Tools): SessionStore {
+  if (sessions === 'memory') return new MemorySessionStore(tools)
+  return new RedisSessionStore({
+    ...tools,
+    url: sessions.replace(/^unix:\/\//, ''),
+    // Gateways that share a Redis are told apart by what they gate.
+    namespace: async () => (await topics.cluster({ timeoutMs: adminTimeoutMs })).clusterId,
+  })
 }
 
 function originsOf({ http, cors }: GatewayConfig): Omit<OriginRules, 'port'> {
@@ -184,48 +199,15 @@ function originsOf({ http, cors }: GatewayConfig): Omit<OriginRules, 'port'> {
   }
 }
 
-function embeddedEngine(
-  config: GatewayConfig,
-  { clock, random, logger, metrics, parts }: Toolbox & { metrics: Metrics; parts: GatewayParts },
-): Engine {
-  return createEmbeddedEngine({
-    disk: nodeDisk(config.data),
-    lock: directoryLock(config.data, clock),
-    clock,
-    random,
-    logger,
-    meter: metrics.engine,
-    // Members outlive the process exactly when the sessions do that they belong to.
-    members: config.sessions === 'memory' ? 'memory' : 'journal',
-    ...(parts.onFatal === undefined ? {} : { onFatal: parts.onFatal }),
-  })
-}
-
-function sessionStore(
-  config: GatewayConfig,
-  { topics }: Engine,
-  { clock, logger }: Toolbox,
-): SessionStore {
-  if (config.sessions === 'memory') return new MemorySessionStore({ clock })
-  return new RedisSessionStore({
-    url: config.sessions.replace(/^unix:\/\//, ''),
-    // Gateways that share a Redis are told apart by what they gate.
-    namespace: async () => (await topics.cluster({ timeoutMs: adminTimeoutMs })).clusterId,
-    logger,
-  })
-}
-
-interface Toolbox {
-  readonly clock: Clock
-  readonly random: Random
-  readonly logger: Logger
-}
-
-function closable(close: () => void): Closable {
+/** Some values are not reported as they change but asked for when somebody looks. */
+function metricsPage(metrics: Metrics, engine: Engine, readiness: Readiness): MetricsPage {
+  metrics.set('ebbgate_info', { version, engine: engine.kind, node: process.version }, 1)
   return {
-    close: () => {
-      close()
-      return Promise.resolve()
+    contentType: metrics.contentType,
+    text: () => {
+      metrics.set('ebbgate_ready', {}, readiness.state().ready ? 1 : 0)
+      metrics.set('ebbgate_log_in_flight_bytes', {}, engine.log.pressure.inFlightBytes)
+      return metrics.text()
     },
   }
 }

@@ -3,7 +3,7 @@ import type { components } from '../contract/v2.ts'
 import { connect } from '../client/index.ts'
 import type { ApiOptions } from './api.ts'
 import { Api, Refusal, Unreachable } from './api.ts'
-import { Failure, exitUsage } from './failure.ts'
+import { Failure } from './failure.ts'
 import { print } from './output.ts'
 import { waitAlive } from './wait.ts'
 
@@ -38,6 +38,9 @@ export async function consume(topic: string, options: ConsumeOptions): Promise<v
   try {
     if (options.group === undefined) await tail(topic, options, stopping.signal)
     else await share(topic, options.group, options, stopping.signal)
+  } catch (error) {
+    // What Ctrl-C cuts short is no failure.
+    if (!stopping.signal.aborted) throw error
   } finally {
     process.off('SIGINT', stop)
     process.off('SIGTERM', stop)
@@ -205,8 +208,5 @@ async function printValue(value: unknown): Promise<void> {
   if (value === null || value === undefined) await print(tombstone)
   else if (typeof value === 'string') {
     await print(Buffer.concat([Buffer.from(value, 'base64'), lineFeed]))
-  } else
-    throw new Failure('The gateway answered in another format than asked for.', {
-      exitCode: exitUsage,
-    })
+  } else throw new Failure('The gateway answered in another format than asked for.')
 }

@@ -47,9 +47,10 @@ export class Metrics {
     return this.#registry.metrics()
   }
 
-  close(): void {
+  close(): Promise<void> {
     this.#loop.disable()
     this.#registry.clear()
+    return Promise.resolve()
   }
 
   readonly produce = {

@@ -167,6 +167,17 @@ test('a gateway that was never opened, or failed to open, closes all the same', 
   await never[Symbol.asyncDispose]()
 })
 
+test('a close that comes while the gateway opens leaves nothing open', async (t) => {
+  const data = newFolder()
+  const gateway = create(t, { data })
+  const opening = gateway.open()
+  await gateway.close()
+  await opening
+  await assert.rejects(fetch(`${gateway.url}/healthz`))
+  const next = await opened(t, { data })
+  assert.equal((await fetch(`${next.url}/readyz`)).status, 200)
+})
+
 test('a foreign page and a foreign host name get nothing', async (t) => {
   const gateway = await opened(t)
   const foreign = { origin: 'https://evil.example' }

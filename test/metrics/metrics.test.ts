@@ -40,7 +40,7 @@ test('the process and its event loop are told at every scrape', async (t) => {
 
 test('two gateways in one process count apart', async (t) => {
   const [one, other] = [new Metrics(systemClock), new Metrics(systemClock)]
-  t.after(() => [one, other].forEach((metrics) => metrics.close()))
+  t.after(() => Promise.all([one.close(), other.close()]))
   one.produce.stored('orders', 1, 1)
   assert.equal(
     sample(await other.text(), 'ebbgate_produce_records_total{topic="orders"}'),

@@ -7,7 +7,12 @@ import type { Logger } from '../../kit/logger.ts'
 import type { Random } from '../../kit/random.ts'
 import { randomId } from '../../kit/random.ts'
 import { GatewayError } from '../../model/errors.ts'
-import { hotTailBytesMax, partitionsMax, transactBytesMax } from '../../model/limits.ts'
+import {
+  hotTailBytesMax,
+  openSegmentsMax,
+  partitionsMax,
+  transactBytesMax,
+} from '../../model/limits.ts'
 import type { Capabilities } from '../capabilities.ts'
 import type { Engine, EngineHealth } from '../engine.ts'
 import { EmbeddedTopics } from './catalog/embedded-topics.ts'
@@ -52,6 +57,8 @@ export interface EmbeddedEngineOptions {
   /** The disk failed and nothing can be promised any more: the process should end (exit code 70). */
   readonly onFatal?: (cause: unknown) => void
   readonly hotTailBytes?: number
+  /** Segment files kept open. */
+  readonly openSegments?: number
   readonly journalSizes?: JournalSizes
 }
 
@@ -108,6 +115,7 @@ class Embedded implements EmbeddedEngine {
       clock,
       logger,
       hotTailBytes,
+      openSegments: options.openSegments ?? openSegmentsMax,
       onDiskFull: () => this.#space.noteFull(),
       onFailure,
     })
@@ -182,6 +190,8 @@ class Embedded implements EmbeddedEngine {
       this.groups.open()
       this.#stage = 'open'
     } catch (error) {
+      await this.#journal.abandon().catch(() => undefined)
+      await this.#partitions.close().catch(() => undefined)
       this.#options.lock?.release()
       this.#stage = 'closed'
       throw error

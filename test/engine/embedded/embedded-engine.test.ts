@@ -408,6 +408,34 @@ describe('a failing disk', () => {
     await again.close()
   })
 
+  test('a full disk does not hold up the end, and what it kept out is there after the next start', async () => {
+    const { engine, disk, close } = await openTestEngine()
+    await newTopic(engine)
+    disk.faults.write = (path, dsync) => (path.startsWith('logs/') && !dsync ? 'ENOSPC' : undefined)
+    await append(engine, 'a')
+    await until(() => engine.health().state === 'full')
+    await close()
+    disk.faults.write = () => undefined
+    const again = await openTestEngine({ disk })
+    assert.deepEqual(await values(again.engine), ['a'])
+    await again.close()
+  })
+
+  test('a failing segment write ends the engine, also while a checkpoint waits for it', async () => {
+    let fatal = 0
+    const { engine, disk, close } = await openTestEngine({ onFatal: () => fatal++ })
+    await newTopic(engine)
+    disk.faults.write = (path, dsync) => (path.startsWith('logs/') && !dsync ? 'EIO' : undefined)
+    await append(engine, 'a')
+    await assert.rejects(engine.checkpoint())
+    assert.deepEqual([fatal, engine.health().state], [1, 'fenced'])
+    await close()
+    disk.faults.write = () => undefined
+    const again = await openTestEngine({ disk })
+    assert.deepEqual(await values(again.engine), ['a'])
+    await again.close()
+  })
+
   test('less than 256 MiB of free space refuses appends, with hysteresis', async () => {
     const clock = new ManualClock(Date.now())
     const { engine, disk, close } = await openTestEngine({ clock })
@@ -470,6 +498,24 @@ describe('time', () => {
     assert.equal(await seconds(4), before)
     assert.equal(await seconds(2), before + 1)
     assert.equal(await seconds(20), before + 1)
+    await close()
+  })
+})
+
+describe('many segments', () => {
+  test('stay readable with few files open, their indexes read again as needed', async () => {
+    const { engine, disk, close } = await openTestEngine({ hotTailBytes: 0, openSegments: 2 })
+    await newTopic(engine, { 'segment.bytes': '30000' })
+    for (let i = 0; i < 200; i++) await append(engine, `${i}`.padEnd(1000, '.'))
+    await engine.checkpoint()
+    for (const from of [0, 199, 42, 150, 7, 99, 180, 42]) {
+      const { batches } = await fetch(engine, from, 1)
+      const [record] = readRecords(batches[0]!)
+      assert.equal(Buffer.from(record!.value!).toString().replaceAll('.', ''), `${from}`)
+      const [found] = await engine.log.offsets([{ tp, at: { time: record!.timestamp } }], call)
+      assert.ok(found!.offset <= from)
+    }
+    assert.ok([...disk.files().keys()].filter((name) => name.endsWith('.log')).length >= 7)
     await close()
   })
 })

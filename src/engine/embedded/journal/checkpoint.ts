@@ -63,10 +63,15 @@ export class Checkpointer {
     })
   }
 
-  /** No further checkpoint begins by itself; resolves when the present one is done. */
-  async stop(): Promise<void> {
+  /** No further checkpoint begins by itself. */
+  halt(): void {
     this.#stopped = true
     this.#timer?.cancel()
+  }
+
+  /** Halts, and resolves when the present one is done. */
+  async stop(): Promise<void> {
+    this.halt()
     await this.#running
   }
 

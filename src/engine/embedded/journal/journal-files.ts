@@ -115,6 +115,7 @@ export class JournalFiles {
       }
       onWaiting()
       this.#grow(journalFilesMax)
+      if (this.#closed) return new Promise(() => undefined)
       await new Promise<void>((resolve) => {
         this.#whenFree = resolve
         // A full disk may let us make a file later, without any event to wait for.

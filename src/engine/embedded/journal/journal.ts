@@ -8,6 +8,7 @@ import type { Logger } from '../../../kit/logger.ts'
 import { GatewayError } from '../../../model/errors.ts'
 import { produceTimeoutMs } from '../../../model/limits.ts'
 import type { Disk } from '../disk/disk.ts'
+import { isPassing } from '../disk/disk.ts'
 import { Checkpointer } from './checkpoint.ts'
 import type { Answer, CommitterMeter, FrameListener } from './committer.ts'
 import { Committer } from './committer.ts'
@@ -45,6 +46,9 @@ export interface JournalMeter extends CommitterMeter {
   checkpoint(seconds: number): void
   recovered(frames: number, bytes: number, seconds: number): void
 }
+
+/** A journal that finds no file for its last frames does not hold up the end for longer, ms. */
+const closeMsMax = 10_000
 
 const defaultSizes: JournalSizes = {
   firstFileBytes: 32 * 1024 * 1024,
@@ -139,14 +143,25 @@ export class Journal implements JournalWriter {
     this.#closed = true
     try {
       // Checkpoints go on meanwhile: the last frames may be waiting for a journal file.
-      await this.#lastFrame()
-      await this.#checkpointer?.stop()
-      if (!this.fenced) await this.#checkpointer?.run()
+      if (await this.#lastFrame()) {
+        await this.#checkpointer?.stop()
+        if (!this.fenced) await this.#checkpointer?.run()
+      }
+    } catch (error) {
+      // The journal has everything that was acknowledged, so the next start replays it.
+      if (!isPassing(error)) throw error
+      this.#parts.logger.warn({ err: error }, 'The last checkpoint had no space on the disk.')
     } finally {
-      await this.#checkpointer?.stop()
-      this.#committer?.stop()
-      await this.#files.close()
+      await this.abandon()
     }
+  }
+
+  /** Lets go of the files without a checkpoint: the start failed, or the stop did. */
+  async abandon(): Promise<void> {
+    this.#closed = true
+    this.#checkpointer?.halt()
+    this.#committer?.stop()
+    await this.#files.close()
   }
 
   write(entries: readonly StateEntry[], timeoutMs: number = produceTimeoutMs): Promise<void> {
@@ -198,11 +213,14 @@ export class Journal implements JournalWriter {
     await this.#checkpointer!.run()
   }
 
-  /** Resolves when everything that has joined is durable, or never will be. */
-  #lastFrame(): Promise<void> {
+  /** Whether everything that has joined is settled, durable or failed, within a fair time. */
+  #lastFrame(): Promise<boolean> {
     return new Promise((resolve) => {
-      if (this.#committer === undefined) resolve()
-      else this.#committer.whenSettled({ deadlineMs: Infinity, settle: () => resolve() })
+      if (this.#committer === undefined) return resolve(true)
+      this.#committer.whenSettled({
+        deadlineMs: this.#parts.clock.monotonicMs() + closeMsMax,
+        settle: (error) => resolve(error?.code !== 'TIMEOUT'),
+      })
     })
   }
 

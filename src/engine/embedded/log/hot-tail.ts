@@ -3,7 +3,6 @@
  * A batch is held from the moment it is durable; only one whose segment write has returned may go,
  * the one written first goes first. So above the written end readers always find it here.
  */
-import { hotTailBytesMax } from '../../../model/limits.ts'
 import type { BatchEntry } from './batch-entry.ts'
 
 export class HotTail {
@@ -13,7 +12,7 @@ export class HotTail {
   #head = 0
   #bytes = 0
 
-  constructor(bytesMax: number = hotTailBytesMax) {
+  constructor(bytesMax: number) {
     this.#bytesMax = bytesMax
   }
 

@@ -1,5 +1,4 @@
 /** A ceiling on open segment files: the one used least recently is closed first. */
-import { openSegmentsMax } from '../../../model/limits.ts'
 
 export interface Closeable {
   /** Whether its file may be closed now: no unsynced bytes, nobody reading or writing. */
@@ -12,7 +11,7 @@ export class OpenFiles {
   readonly #open = new Set<Closeable>()
   readonly #max: number
 
-  constructor(max: number = openSegmentsMax) {
+  constructor(max: number) {
     this.#max = max
   }
 

@@ -389,7 +389,11 @@ export class PartitionLog implements BatchOwner {
   }
 
   #roll(base: Offset): Segment {
-    this.#segments.at(-1)?.finish()
+    const active = this.#segments.at(-1)
+    if (active !== undefined) {
+      active.finish()
+      active.isSealed = true
+    }
     const segment = new Segment(this.folder, base, this.#files, true)
     this.#segments.push(segment)
     return segment

@@ -32,7 +32,8 @@ export interface PartitionsParts {
   readonly disk: Disk
   readonly clock: Clock
   readonly logger: Logger
-  readonly hotTailBytes?: number
+  readonly hotTailBytes: number
+  readonly openSegments: number
   readonly onDiskFull: () => void
   readonly onFailure: (cause: unknown) => void
 }
@@ -63,7 +64,7 @@ export class Partitions implements BatchKeeper {
   constructor(parts: PartitionsParts) {
     const { disk, clock, logger, onDiskFull, onFailure } = parts
     this.#disk = disk
-    this.#files = { disk, openFiles: new OpenFiles() }
+    this.#files = { disk, openFiles: new OpenFiles(parts.openSegments) }
     this.#hotTail = new HotTail(parts.hotTailBytes)
     this.watchers = new Watchers(clock, logger)
     this.folders = new PartitionFolders(disk, logger)
@@ -245,8 +246,9 @@ export class Partitions implements BatchKeeper {
     }
   }
 
-  /** Adds the final index entries and has them synced by the checkpoint that follows. */
+  /** Before the last checkpoint: adds the final index entries, and waits for a full disk no more. */
   finish(): void {
+    this.#writer.hurry()
     for (const log of this.#byRef.values()) {
       log.finish()
       if (log.segments.at(-1)?.needsSync === true) this.#writer.putBack(log)

@@ -23,6 +23,12 @@ export interface SegmentWriterParts {
   readonly onFailure: (cause: unknown) => void
 }
 
+interface Waiting {
+  readonly frameSeq: number
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
 export class SegmentWriter {
   readonly #parts: SegmentWriterParts
   #queue: PartitionLog[] = []
@@ -30,9 +36,12 @@ export class SegmentWriter {
   #busy = 0
   #waitsForSpace = false
   #stopped = false
+  #isHurried = false
   /** Frames with outstanding segment writes, in order. */
   #tickets: FrameTicket[] = []
-  readonly #waiting: { readonly frameSeq: number; readonly resolve: () => void }[] = []
+  #waiting: Waiting[] = []
+  /** Why no write will return any more. */
+  #failure: unknown
   readonly #dirty = new Set<PartitionLog>()
 
   constructor(parts: SegmentWriterParts) {
@@ -59,10 +68,22 @@ export class SegmentWriter {
     this.#pump()
   }
 
-  /** Resolves when every segment write of frames up to `frameSeq` has returned. */
+  /**
+   * Resolves when every segment write of frames up to `frameSeq` has returned. Rejects when one of
+   * them never will: the disk failed, or it is full and the engine closes.
+   */
   written(frameSeq: number): Promise<void> {
     if ((this.#tickets[0]?.seq ?? Infinity) > frameSeq) return Promise.resolve()
-    return new Promise((resolve) => this.#waiting.push({ frameSeq, resolve }))
+    return new Promise((resolve, reject) => {
+      if (this.#failure === undefined) this.#waiting.push({ frameSeq, resolve, reject })
+      else reject(this.#failure)
+    })
+  }
+
+  /** From now on a full disk is not waited for: the journal has what did not reach its segment. */
+  hurry(): void {
+    this.#isHurried = true
+    if (this.#waitsForSpace) this.#giveUp(new DiskFullError('the engine is closing'))
   }
 
   /** Partitions with bytes that are not synced; forgets them, because they are synced next. */
@@ -141,7 +162,11 @@ export class SegmentWriter {
   #failed(log: PartitionLog, error: unknown): void {
     log.isQueued = false
     if (this.#stopped || log.isDropped) return this.#pump()
-    if (!isPassing(error)) return this.#parts.onFailure(error)
+    if (!isPassing(error)) {
+      this.#giveUp(error)
+      return this.#parts.onFailure(error)
+    }
+    if (this.#isHurried) return this.#giveUp(error)
     if (error instanceof DiskFullError) this.#parts.onDiskFull()
     if (!this.#waitsForSpace) {
       this.#waitsForSpace = true
@@ -155,6 +180,13 @@ export class SegmentWriter {
     this.enqueue(log)
   }
 
+  #giveUp(error: unknown): void {
+    this.#failure = error
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const { reject } of waiting) reject(error)
+  }
+
   #finish(batch: BatchEntry): void {
     if (batch.ticket !== undefined) batch.ticket.left--
     batch.ticket = undefined
@@ -166,12 +198,9 @@ export class SegmentWriter {
     if (done === 0) return
     this.#tickets = this.#tickets.slice(done)
     const oldest = this.#tickets[0]?.seq ?? Infinity
-    for (let i = this.#waiting.length - 1; i >= 0; i--) {
-      const waiter = this.#waiting[i]!
-      if (waiter.frameSeq >= oldest) continue
-      this.#waiting.splice(i, 1)
-      waiter.resolve()
-    }
+    const waiting = this.#waiting
+    this.#waiting = waiting.filter(({ frameSeq }) => frameSeq >= oldest)
+    for (const { frameSeq, resolve } of waiting) if (frameSeq < oldest) resolve()
   }
 }
 

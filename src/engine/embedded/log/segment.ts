@@ -59,6 +59,8 @@ export class Segment {
   maxTimestamp = -1
   /** Last offset of the batch that holds `maxTimestamp`. */
   maxTimestampOffset: Offset = -1
+  /** Nothing is appended any more, so its indexes need not stay in memory. */
+  isSealed = false
   readonly #files: SegmentFiles
   readonly #index: OffsetIndex
   readonly #timeIndex: TimeIndex
@@ -187,6 +189,7 @@ export class Segment {
 
   /** Learns the size of a sealed segment from the disk. */
   async measure(): Promise<void> {
+    this.isSealed = true
     await this.#using(async (file) => {
       this.plannedBytes = this.writtenBytes = await file.size()
     })
@@ -203,10 +206,12 @@ export class Segment {
   }
 
   /** No record before this offset is at or after `timestamp`. */
-  async firstCandidate(timestamp: number): Promise<Offset> {
-    await this.#loadIndexes()
-    const below = this.#timeIndex.below(timestamp)
-    return below === undefined ? this.base : this.base + below.relativeOffset + 1
+  firstCandidate(timestamp: number): Promise<Offset> {
+    return this.#busy(async () => {
+      await this.#loadIndexes()
+      const below = this.#timeIndex.below(timestamp)
+      return below === undefined ? this.base : this.base + below.relativeOffset + 1
+    })
   }
 
   /**
@@ -214,14 +219,21 @@ export class Segment {
    * batch that is lent was checked: length, magic, CRC, and that it follows the one before. `end` is
    * the offset behind the written part.
    */
-  async read(from: Offset, bytesMax: number, end: Offset): Promise<SegmentRead> {
-    await this.#loadIndexes()
-    return this.#using((file) => this.#read(file, from, bytesMax, end))
+  read(from: Offset, bytesMax: number, end: Offset): Promise<SegmentRead> {
+    return this.#busy(async () => {
+      await this.#loadIndexes()
+      return this.#using((file) => this.#read(file, from, bytesMax, end))
+    })
   }
 
   async closeFile(): Promise<void> {
     const file = this.#file
     this.#file = undefined
+    if (this.isSealed && this.#index.isSynced && this.#timeIndex.isSynced) {
+      this.#index.clear()
+      this.#timeIndex.clear()
+      this.#indexesLoaded = false
+    }
     if (file !== undefined) await (await file).close()
   }
 

@@ -4,6 +4,7 @@ import { readConfig } from '../app/config.ts'
 import type { Gateway } from '../app/gateway.ts'
 import { createGateway } from '../app/gateway.ts'
 import type { GatewayConfig } from '../app/settings.ts'
+import { systemClock } from '../kit/clock.ts'
 import type { Logger } from '../kit/logger.ts'
 import { createLogger } from '../kit/logger.ts'
 import { Failure, commandName, exitFailStop, exitFailed } from './failure.ts'
@@ -11,6 +12,12 @@ import { version } from '../app/version.ts'
 
 /** Requests in flight end by `shutdown.graceMs`; this much later the process ends in any case, ms. */
 const closingMsMax = 1_500
+
+/**
+ * A terminal sends Ctrl-C to every process of the group, and npm passes it on once more: what comes
+ * this soon after the first one was not pressed by a person, ms.
+ */
+const echoMs = 300
 
 /** Resolves when the gateway has stopped. `options` are the flags as commander names them. */
 export async function serve(options: Readonly<Record<string, unknown>>): Promise<void> {
@@ -48,10 +55,14 @@ export async function serve(options: Readonly<Record<string, unknown>>): Promise
 /** Resolves at the first SIGINT or SIGTERM. A second one ends the process at once. */
 function stopSignal(config: GatewayConfig, logger: Logger): Promise<void> {
   const { promise, resolve: stop } = Promise.withResolvers<void>()
-  let stopping = false
+  let firstMs: number | undefined
   const onSignal = (): void => {
-    if (stopping) process.exit(exitFailed)
-    stopping = true
+    const nowMs = systemClock.monotonicMs()
+    if (firstMs !== undefined) {
+      if (nowMs - firstMs > echoMs) process.exit(exitFailed)
+      return
+    }
+    firstMs = nowMs
     logger.info({}, 'Stopping.')
     // eslint-disable-next-line no-restricted-globals -- the last resort must not hang on anything of ours
     setTimeout(() => {

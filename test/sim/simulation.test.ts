@@ -6,13 +6,9 @@ import { simulate } from './simulation.ts'
 const runs = Number(process.env['SIM_RUNS'] ?? 150)
 const from = Number(process.env['SIM_FROM'] ?? 0)
 
-/** Numbers that once failed, with what they found. */
+/** Numbers that once failed, with what they found. A changed workload needs new numbers. */
 const once = [
-  [10, 'a checkpoint took a segment for synced while its write was under way'],
-  [5, 'two damaged snapshots in a row, and the copy of the last frame'],
-  [39, 'a half-made folder of a deleted topic stayed behind'],
   [3022, 'a journal file whose name was in the page cache alone took acknowledged frames'],
-  [190, 'bytes written during a sync counted as synced'],
 ] as const
 
 test('the same number gives the same life, operation by operation', async () => {

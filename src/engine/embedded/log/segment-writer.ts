@@ -41,7 +41,7 @@ export class SegmentWriter {
   #tickets: FrameTicket[] = []
   #waiting: Waiting[] = []
   /** Why no write will return any more. */
-  #failure: unknown
+  #failure: Error | undefined
   readonly #dirty = new Set<PartitionLog>()
 
   constructor(parts: SegmentWriterParts) {
@@ -180,7 +180,8 @@ export class SegmentWriter {
     this.enqueue(log)
   }
 
-  #giveUp(error: unknown): void {
+  #giveUp(cause: unknown): void {
+    const error = cause instanceof Error ? cause : new Error(String(cause))
     this.#failure = error
     const waiting = this.#waiting
     this.#waiting = []

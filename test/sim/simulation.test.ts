@@ -6,22 +6,11 @@ import { simulate } from './simulation.ts'
 const runs = Number(process.env['SIM_RUNS'] ?? 150)
 const from = Number(process.env['SIM_FROM'] ?? 0)
 
-/** Numbers that once failed, with what they found. A changed workload needs new numbers. */
-const once = [
-  [3022, 'a journal file whose name was in the page cache alone took acknowledged frames'],
-] as const
-
 test('the same number gives the same life, operation by operation', async () => {
   const [first, second] = [await simulate(7), await simulate(7)]
   assert.deepEqual(first, second)
   assert.notEqual(first.trace, (await simulate(8)).trace)
 })
-
-for (const [number, story] of once) {
-  test(`run ${number} keeps its promises (${story})`, async () => {
-    await simulate(number)
-  })
-}
 
 test('nothing acknowledged is lost and nothing shown is taken back, whatever crashes when', async (t) => {
   let acked = 0

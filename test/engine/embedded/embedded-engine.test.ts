@@ -150,6 +150,26 @@ describe('a start', () => {
     await again.close()
   })
 
+  test('does not trust a journal file whose name only the page cache knows', async () => {
+    const { engine, disk } = await openTestEngine()
+    await newTopic(engine)
+    await append(engine, 'a')
+    await until(() => disk.files().has('journal/0002.jnl'))
+    const after = killed(disk)
+    // The killed process had just made a file, and its folder was not synced yet.
+    await after.remove('journal/0002.jnl')
+    await after.syncDirectory('journal')
+    const file = await after.open('journal/0003.jnl', { create: true })
+    await file.write([new Uint8Array(20 * 1024 * 1024)], 0)
+    await file.sync()
+    const again = await openTestEngine({ disk: after })
+    await append(again.engine, 'b')
+    after.crash(() => 0.99)
+    const last = await openTestEngine({ disk: after })
+    assert.deepEqual(await values(last.engine), ['a', 'b'])
+    await last.close()
+  })
+
   test('after a clean stop replays nothing', async () => {
     const { engine, disk, close } = await openTestEngine()
     await newTopic(engine)

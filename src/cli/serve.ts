@@ -42,7 +42,10 @@ export async function serve(options: Readonly<Record<string, unknown>>): Promise
   try {
     await gateway.open()
   } catch (error) {
-    await gateway.close()
+    // Closing what did not open may fail for the same reason; the first one is the one to tell.
+    await gateway.close().catch((cause: unknown) => {
+      logger.debug({ err: cause }, 'Closing after a failed start.')
+    })
     throw explained(error, config)
   }
   // Nobody may be reading: the gateway serves on.
@@ -95,28 +98,34 @@ or with curl:
 }
 
 /** What keeps a gateway from starting, in one line that says what to do. */
-function explained(error: unknown, { host, port }: GatewayConfig): unknown {
-  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined
+function explained(cause: unknown, { host, port, data }: GatewayConfig): unknown {
+  if (!(cause instanceof Error)) return cause
+  const { code, syscall } = cause as NodeJS.ErrnoException
+  const say = (text: string): Failure => new Failure(text, { cause })
   switch (code) {
     case 'EADDRINUSE':
-      return new Failure(
+      return say(
         `Port ${port} on ${host} is taken. Choose another with --port or EBBGATE_PORT; 0 picks a free one.`,
-        { cause: error },
-      )
-    case 'EACCES':
-      return new Failure(
-        `Port ${port} on ${host} may not be used by this user. Choose another with --port or EBBGATE_PORT.`,
-        { cause: error },
       )
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
-      return new Failure(
+      return say(
         `${host} is no address of this machine. Choose another with --host or EBBGATE_HOST.`,
-        { cause: error },
+      )
+    case 'EACCES':
+    case 'EPERM':
+      if (syscall !== 'listen') break
+      return say(
+        `Port ${port} on ${host} may not be used by this user. Choose another with --port or EBBGATE_PORT.`,
       )
     default:
-      return error
+      break
   }
+  // Every other system call of a start is about the data folder, and so is the lock's database.
+  if (syscall === undefined && code !== 'ERR_SQLITE_ERROR') return cause
+  return say(
+    `The data folder ${resolve(data)} cannot be used (${cause.message}). Choose another with --data or EBBGATE_DATA.`,
+  )
 }
 
 function dashed(name: string): string {

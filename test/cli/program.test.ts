@@ -155,6 +155,17 @@ test('a port that is taken is named, with the way to another one', async () => {
   assert.match(stderr, /--port or EBBGATE_PORT/)
 })
 
+test('a data folder that cannot be made is named, with the way to another one', async () => {
+  const data = join(folder, 'a-file', 'below')
+  await writeFile(join(folder, 'a-file'), '')
+  const { code, stdout, stderr } = await runCli(['serve', '--port', '0', '--data', data])
+  assert.equal(code, 1)
+  assert.equal(stdout.length, 0)
+  assert.equal(stderr.split('\n').length, 2, stderr)
+  assert.ok(stderr.startsWith(`ebbgate: The data folder ${data} cannot be used (ENOTDIR`), stderr)
+  assert.match(stderr, /--data or EBBGATE_DATA/)
+})
+
 test('a data folder has one gateway: the second is told who holds it, the first goes on', async () => {
   const data = join(folder, 'shared')
   const first = new CliProcess(['serve', '--port', '0', '--data', data, '--log-level', 'error'])

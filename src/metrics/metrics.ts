@@ -9,6 +9,8 @@ import type { Clock } from '../kit/clock.ts'
 import { metricTopicsMax } from '../model/limits.ts'
 import type { MetricName, MetricRow } from './catalogue.ts'
 import { catalogue } from './catalogue.ts'
+import type { Distribution, Tally } from './tally.ts'
+import { TalliedCounter, TalliedHistogram } from './tally.ts'
 
 type Labels<Name extends MetricName> = Readonly<
   Record<(typeof catalogue)[Name]['labels'][number], string>
@@ -21,8 +23,30 @@ const lagQuantiles = [50, 90, 99, 100] as const
 /** How often the loop's delay is sampled, ms. */
 const lagResolutionMs = 20
 const noLabels = {}
+/** The label of all topics behind the limit. */
+const otherTopics = '(others)'
+/** Counted on every request, so their series are held here and not looked up by labels. */
+const tallied: ReadonlySet<string> = new Set<MetricName>([
+  'ebbgate_http_requests_total',
+  'ebbgate_http_request_seconds',
+  'ebbgate_produce_records_total',
+  'ebbgate_produce_bytes_total',
+])
 /** The one transport of the push door so far. */
 const webSocket = { transport: 'websocket' }
+
+/** What is counted of one method on one route. */
+interface RouteSeries {
+  readonly seconds: Distribution
+  /** By status class. */
+  readonly answers: Map<number, Tally>
+}
+
+/** What is counted of the writes to one topic. */
+interface TopicSeries {
+  readonly records: Tally
+  readonly bytes: Tally
+}
 
 export class Metrics {
   readonly contentType: string
@@ -30,7 +54,8 @@ export class Metrics {
   readonly #metrics = new Map<string, Counter | Gauge | Histogram>()
   readonly #loop: IntervalHistogram = monitorEventLoopDelay({ resolution: lagResolutionMs })
   readonly #clock: Clock
-  readonly #topics = new Set<string>()
+  readonly #topics = new Map<string, TopicSeries>()
+  readonly #routes = new Map<string, Map<string, Map<string, RouteSeries>>>()
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -55,9 +80,9 @@ export class Metrics {
 
   readonly produce = {
     stored: (topic: string, records: number, bytes: number): void => {
-      const labels = { topic: this.#topicLabel(topic) }
-      this.add('ebbgate_produce_records_total', labels, records)
-      this.add('ebbgate_produce_bytes_total', labels, bytes)
+      const series = this.#topics.get(topic) ?? this.#newTopic(topic)
+      series.records.value += records
+      series.bytes.value += bytes
     },
     failed: (_topic: string, records: number, code: string): void => {
       // Without the topic: the name may be one that does not exist, and callers can make up many.
@@ -82,10 +107,14 @@ export class Metrics {
       status: number,
       durationMs: number,
     ): void => {
-      const labels = { surface, method, route }
-      const statusClass = `${Math.floor(status / 100)}xx`
-      this.add('ebbgate_http_requests_total', { ...labels, status: statusClass })
-      this.observe('ebbgate_http_request_seconds', labels, durationMs / 1000)
+      const series =
+        this.#routes.get(surface)?.get(route)?.get(method) ?? this.#newRoute(surface, route, method)
+      const statusClass = Math.floor(status / 100)
+      const answers =
+        series.answers.get(statusClass) ??
+        this.#newStatus(series, { surface, method, route }, statusClass)
+      answers.value += 1
+      series.seconds.observe(durationMs / 1000)
     },
   }
 
@@ -143,11 +172,47 @@ export class Metrics {
   }
 
   /** Topics have no bound, a time series database has: behind the limit they count together. */
-  #topicLabel(topic: string): string {
-    if (this.#topics.has(topic)) return topic
-    if (this.#topics.size >= metricTopicsMax) return '(others)'
-    this.#topics.add(topic)
-    return topic
+  #newTopic(topic: string): TopicSeries {
+    if (this.#topics.size >= metricTopicsMax) {
+      return this.#topics.get(otherTopics) ?? this.#topicSeries(otherTopics)
+    }
+    return this.#topicSeries(topic)
+  }
+
+  #topicSeries(topic: string): TopicSeries {
+    const series = {
+      records: this.#counter('ebbgate_produce_records_total').series({ topic }),
+      bytes: this.#counter('ebbgate_produce_bytes_total').series({ topic }),
+    }
+    this.#topics.set(topic, series)
+    return series
+  }
+
+  /** Routes come from the contracts, so their number is bounded. */
+  #newRoute(surface: string, route: string, method: string): RouteSeries {
+    const histogram = this.#metrics.get('ebbgate_http_request_seconds') as TalliedHistogram
+    const series = {
+      seconds: histogram.series({ surface, method, route }),
+      answers: new Map<number, Tally>(),
+    }
+    const routes = inner<Map<string, RouteSeries>>(this.#routes, surface)
+    inner<RouteSeries>(routes, route).set(method, series)
+    return series
+  }
+
+  #newStatus(
+    { answers }: RouteSeries,
+    labels: Readonly<Record<string, string>>,
+    statusClass: number,
+  ): Tally {
+    const counter = this.#counter('ebbgate_http_requests_total')
+    const tally = counter.series({ ...labels, status: `${statusClass}xx` })
+    answers.set(statusClass, tally)
+    return tally
+  }
+
+  #counter(name: MetricName): TalliedCounter {
+    return this.#metrics.get(name) as TalliedCounter
   }
 
   #readProcess(): void {
@@ -181,10 +246,21 @@ function create(name: string, row: MetricRow, registry: Registry): Counter | Gau
   const options = { name, help: row.help, labelNames: [...row.labels], registers: [registry] }
   switch (row.kind) {
     case 'counter':
-      return new Counter(options)
+      return tallied.has(name) ? new TalliedCounter(options) : new Counter(options)
     case 'gauge':
       return new Gauge(options)
-    case 'histogram':
-      return new Histogram({ ...options, buckets: [...(row.buckets ?? [])] })
+    case 'histogram': {
+      const buckets = [...(row.buckets ?? [])]
+      return tallied.has(name)
+        ? new TalliedHistogram(options, buckets)
+        : new Histogram({ ...options, buckets })
+    }
   }
+}
+
+/** The map behind `key`, made when it is not there. */
+function inner<Value>(outer: Map<string, Map<string, Value>>, key: string): Map<string, Value> {
+  let map = outer.get(key)
+  if (map === undefined) outer.set(key, (map = new Map()))
+  return map
 }

@@ -58,3 +58,23 @@ test('topics without end make no series without end', async (t) => {
   assert.equal(sample(text, 'ebbgate_produce_records_total{topic="t0"}'), 2)
   assert.equal(text.match(/^ebbgate_produce_records_total\{/gm)?.length, metricTopicsMax + 1)
 })
+
+test('answers are counted by status class, and their times fall into cumulated buckets', async (t) => {
+  const metrics = new Metrics(systemClock)
+  t.after(() => metrics.close())
+  metrics.http.answered('native', 'GET', '/v1', 200, 0.5)
+  metrics.http.answered('native', 'GET', '/v1', 200, 2)
+  metrics.http.answered('native', 'GET', '/v1', 404, 90_000)
+  const about = 'surface="native",method="GET",route="/v1"'
+  for (const text of [await metrics.text(), await metrics.text()]) {
+    assert.equal(sample(text, `ebbgate_http_requests_total{${about},status="2xx"}`), 2)
+    assert.equal(sample(text, `ebbgate_http_requests_total{${about},status="4xx"}`), 1)
+    const bucket = (le: string) => `ebbgate_http_request_seconds_bucket{le="${le}",${about}}`
+    assert.equal(sample(text, bucket('0.001')), 1)
+    assert.equal(sample(text, bucket('0.0025')), 2)
+    assert.equal(sample(text, bucket('60')), 2)
+    assert.equal(sample(text, bucket('+Inf')), 3)
+    assert.equal(sample(text, `ebbgate_http_request_seconds_count{${about}}`), 3)
+    assert.equal(sample(text, `ebbgate_http_request_seconds_sum{${about}}`), 90.0025)
+  }
+})

@@ -261,6 +261,6 @@ function create(name: string, row: MetricRow, registry: Registry): Counter | Gau
 /** The map behind `key`, made when it is not there. */
 function inner<Value>(outer: Map<string, Map<string, Value>>, key: string): Map<string, Value> {
   let map = outer.get(key)
-  if (map === undefined) outer.set(key, (map = new Map()))
+  if (map === undefined) outer.set(key, (map = new Map<string, Value>()))
   return map
 }

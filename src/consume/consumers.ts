@@ -107,7 +107,7 @@ export class Consumers {
     }
     const sinceMs = clock.monotonicMs()
     const stored = await store.create(session, keeper.node, leaseMs, sessionsPerPrincipalMax)
-    keeper.hold(stored, sinceMs)
+    await keeper.hold(stored, sinceMs)
     return stored.session
   }
 

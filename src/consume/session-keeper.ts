@@ -148,10 +148,11 @@ export class SessionKeeper {
   }
 
   /** Keeps a session that was created or adopted under this node's lease at `sinceMs` (monotonic). */
-  hold(stored: StoredSession, sinceMs: number): void {
+  async hold(stored: StoredSession, sinceMs: number): Promise<void> {
     const { group, name } = stored.session
     const key = { group, name }
     const text = keyText(key)
+    const before = this.#held.get(text)
     this.#drop(text)
     const held: Held = {
       key,
@@ -173,6 +174,7 @@ export class SessionKeeper {
     this.#held.set(text, held)
     this.#watchGroup(held)
     this.#meter.active(this.#held.size)
+    if (before !== undefined) await this.#leaveIfGone(before, stored)
   }
 
   /**
@@ -191,7 +193,7 @@ export class SessionKeeper {
         const sinceMs = clock.monotonicMs()
         const adopted = await store.adopt(key, node, leaseMs)
         if (adopted !== undefined) {
-          this.#take(adopted, sinceMs)
+          await this.#take(adopted, sinceMs)
           continue
         }
       }
@@ -272,11 +274,12 @@ export class SessionKeeper {
       return { key, owner: stored.session.owner, lease: stored.lease }
     })
     const checks = await this.#parts.store.renew(renewals, leaseMs)
+    const losses: Promise<void>[] = []
     all.forEach((held, i) => {
       const check = checks[i]
       if (held.isDropped) return
       if (check === undefined) {
-        this.#lose(held)
+        losses.push(this.#lose(held))
         return
       }
       const wasValid = this.#isValid(held)
@@ -286,6 +289,7 @@ export class SessionKeeper {
       if (!wasValid) held.needsFull = true
       if (!wasValid || check.version !== held.version) this.#beatBehind(held)
     })
+    await Promise.all(losses)
   }
 
   /** Takes over what nobody keeps: all of it, since a node may have left thousands at once. */
@@ -303,14 +307,14 @@ export class SessionKeeper {
     const sinceMs = clock.monotonicMs()
     const adopted = await store.adopt(key, node, leaseMs)
     if (adopted === undefined) return false
-    this.#beatBehind(this.#take(adopted, sinceMs))
+    await this.#take(adopted, sinceMs)
+    this.nudge(key)
     return true
   }
 
-  #take(adopted: StoredSession, sinceMs: number): Held {
-    this.hold(adopted, sinceMs)
+  async #take(adopted: StoredSession, sinceMs: number): Promise<void> {
     this.#meter.adopted()
-    return this.#held.get(keyText(adopted.session))!
+    await this.hold(adopted, sinceMs)
   }
 
   async #expire(): Promise<void> {
@@ -334,9 +338,26 @@ export class SessionKeeper {
     return !held.isDropped && this.#parts.clock.monotonicMs() < held.validUntilMs
   }
 
-  #lose(held: Held): void {
+  /** The lease is another's, or the session is gone; in the second case its member leaves. */
+  async #lose(held: Held): Promise<void> {
+    // A late answer about a lease of before says nothing about the one that is held now.
+    if (held.isDropped) return
     this.#drop(held.text)
     this.#tell(held.text)
+    await this.#leaveIfGone(held, await this.#parts.store.find(held.key))
+  }
+
+  /**
+   * A store that lost a session, by a restart or by the end of its time, leaves a member behind that
+   * nobody else knows: its partitions would be nobody's until the coordinator's own time limit.
+   */
+  async #leaveIfGone(held: Held, now: StoredSession | undefined): Promise<void> {
+    if (now?.session.id === held.stored.session.id) return
+    try {
+      await this.#leave(held.key, held.membership)
+    } catch (error) {
+      this.#note(error, 'A member of a session that is gone was not let go.', held.key)
+    }
   }
 
   #drop(text: string): void {
@@ -386,12 +407,9 @@ export class SessionKeeper {
   /** Heartbeats until nothing more is to be said now. True: a release is waiting for somebody. */
   async #converge(held: Held): Promise<boolean> {
     for (let calls = 0; calls < callsPerBeat; calls++) {
-      if (!this.#isValid(held)) return false
-      const stored = await this.#parts.store.find(held.key)
-      if (stored === undefined || stored.lease.token !== held.stored.lease.token) {
-        this.#lose(held)
-        return false
-      }
+      const stored = await this.#ours(held)
+      // An answer that took long may tell of a lease that is no longer good.
+      if (stored === undefined || !this.#isValid(held)) return false
       held.version = stored.version
       held.membership = stored.membership
       if (stored.session.subscription === null) {
@@ -412,6 +430,18 @@ export class SessionKeeper {
     }
     held.needsFull = true
     return true
+  }
+
+  /** The session as it is now; undefined: it is no longer ours to keep. */
+  async #ours(held: Held): Promise<StoredSession | undefined> {
+    if (!this.#isValid(held)) return undefined
+    const stored = await this.#parts.store.find(held.key)
+    const isOurs =
+      stored?.session.id === held.stored.session.id &&
+      stored.lease.token === held.stored.lease.token
+    if (isOurs) return stored
+    await this.#lose(held)
+    return undefined
   }
 
   /** True: another beat is due at once. */
@@ -435,13 +465,15 @@ export class SessionKeeper {
       if (code !== 'UNKNOWN_MEMBER' && code !== 'FENCED_MEMBER_EPOCH') throw error
       return this.#rejoin(held, membership)
     }
-    held.needsFull = false
     held.intervalMs = answer.intervalMs
     held.beatMs = this.#parts.clock.monotonicMs()
     const next = this.#merge(membership, answer, subscriptionRevision)
-    if (next === membership) return false
-    const saved = await this.#save(held, next)
+    // Until it is saved, the answer is as good as lost: the next heartbeat asks for it again.
+    held.needsFull = true
+    const saved = next === membership ? next : await this.#save(held, next)
     if (saved === undefined) return false
+    held.needsFull = saved.owned.length < (answer.assignment?.length ?? 0)
+    if (next === membership) return false
     if (saved.releasing.length === 0) return false
     if (membership.releasing.length === 0) {
       held.releaseStartedMs = this.#parts.clock.monotonicMs()
@@ -454,11 +486,8 @@ export class SessionKeeper {
    * has not, everything is lost and the member joins again under its id.
    */
   async #rejoin(held: Held, sent: Membership): Promise<boolean> {
-    const stored = await this.#parts.store.find(held.key)
-    if (stored === undefined || stored.lease.token !== held.stored.lease.token) {
-      this.#lose(held)
-      return false
-    }
+    const stored = await this.#ours(held)
+    if (stored === undefined) return false
     if (stored.membership !== null && stored.membership.revision !== sent.revision) return true
     const { group, name } = held.key
     this.#parts.logger.info({ group, name }, 'A group member lost its place and joins again.')
@@ -485,7 +514,7 @@ export class SessionKeeper {
     for (const tp of assignment) {
       if (kept.has(placeOf(tp))) continue
       const topicId = this.#parts.topics.known(tp.topic)?.id
-      // Not known here yet: it is left out of what we own, so the coordinator tells it again.
+      // Not known here yet: it is left out of what a full heartbeat owns, which tells it again.
       if (topicId === undefined) continue
       owned.push({ ...toPlace(tp), topicId, grant: membership.revision + 1 })
     }
@@ -527,9 +556,11 @@ export class SessionKeeper {
 
   /** Saved before anybody acts on it. Undefined: the lease is lost. */
   async #save(held: Held, membership: Membership): Promise<Membership | undefined> {
+    // A session made anew under this name has a lease with the same token.
+    if (held.isDropped) return undefined
     const next = { ...membership, revision: membership.revision + 1 }
     if (!(await this.#parts.store.saveMembership(held.key, held.stored.lease, next))) {
-      this.#lose(held)
+      await this.#lose(held)
       return undefined
     }
     held.membership = next
@@ -541,7 +572,7 @@ export class SessionKeeper {
     if (membership === null) return
     await this.#leave(held.key, membership)
     if (!(await this.#parts.store.saveMembership(held.key, held.stored.lease, null))) {
-      this.#lose(held)
+      await this.#lose(held)
       return
     }
     held.membership = null

@@ -38,6 +38,13 @@ test('more lines than allowed are seen without cutting them all', () => {
   assert.equal(splitLines(Buffer.from('a\n'.repeat(100)), 3).length, 4)
 })
 
+test('lines that nobody wants do not count, so more than allowed are still seen', () => {
+  const bytes = Buffer.from(' \na\n \nb\nc\n')
+  const isFilled = (start: number): boolean => bytes[start] !== 0x20
+  const numbers = splitLines(bytes, 2, 0, isFilled).map(({ number }) => number)
+  assert.deepEqual(numbers, [2, 4, 5])
+})
+
 test('lines are what a split by regular expression gives', () => {
   const text = fc.string({ unit: fc.constantFrom('a', '\n', '\r', '\r\n', 'é'), maxLength: 50 })
   fc.assert(

@@ -137,9 +137,9 @@ function lineItems(
   { batch }: ProduceSwitches,
   toItem: (line: Line) => NewRecord | GatewayError,
 ): Items {
-  const lines = splitLines(body, recordsPerRequestMax, afterByteOrderMark(body)).filter(
-    ({ start, end }) => firstByte(body, start, end) !== -1,
-  )
+  const from = afterByteOrderMark(body)
+  const isFilled = (start: number, end: number): boolean => firstByte(body, start, end) !== -1
+  const lines = splitLines(body, recordsPerRequestMax, from, isFilled)
   if (lines.length === 0) throw nothingToStore()
   if (lines.length > recordsPerRequestMax) throw tooManyRecords()
   if (batch === 'none' && lines.length > 1) throw notOne(lines.length)

@@ -216,6 +216,9 @@ test('more records than a request may have are refused by number', () => {
   }
   refused('BODY_TOO_LARGE', 'a\n'.repeat(many), 'text/plain', { lines: true })
   assert.equal(items('1\n'.repeat(100_000), ndjson).length, 100_000)
+  // Lines of white space do not count, in neither direction: nothing is cut off behind the limit.
+  assert.equal(items(` \n\t\n${'1\n'.repeat(100_000)}`, ndjson).length, 100_000)
+  refused('BODY_TOO_LARGE', ` \n${'1\n'.repeat(many)}`, ndjson)
 })
 
 // Keys, headers, partition and timestamp without an envelope.

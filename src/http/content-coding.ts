@@ -1,18 +1,14 @@
 /** Content codings of request bodies (RFC 9110 §8.4.1), inflated with a ceiling on what comes out. */
-import { promisify } from 'node:util'
-import { brotliDecompress, gunzip, inflate, inflateRaw, zstdDecompress } from 'node:zlib'
-import type { InputType } from 'node:zlib'
+import type { Transform } from 'node:stream'
+import {
+  createBrotliDecompress,
+  createGunzip,
+  createInflate,
+  createInflateRaw,
+  createZstdDecompress,
+} from 'node:zlib'
+import { ByteSink } from '../kit/byte-sink.ts'
 import { GatewayError } from '../model/errors.ts'
-
-type Inflate = (bytes: InputType, limits: { maxOutputLength: number }) => Promise<Buffer>
-
-const unzip = {
-  gzip: promisify(gunzip) as Inflate,
-  zlib: promisify(inflate) as Inflate,
-  rawDeflate: promisify(inflateRaw) as Inflate,
-  brotli: promisify(brotliDecompress) as Inflate,
-  zstd: promisify(zstdDecompress) as Inflate,
-}
 
 /** What we take, as it stands in `Accept-Encoding` of a 415. */
 export const acceptedCodings = 'gzip, deflate, br, zstd'
@@ -26,7 +22,7 @@ export function codingOf(header: string | undefined): string | undefined {
 
 /** Throws UNSUPPORTED_MEDIA_TYPE for a coding, or a list of codings, that is not taken. */
 export function checkCoding(coding: string): void {
-  if (inflaterOf(coding, noBytes) === undefined) {
+  if (!codings.has(coding)) {
     throw new GatewayError(
       'UNSUPPORTED_MEDIA_TYPE',
       `Content-Encoding '${coding.slice(0, 60)}' is not supported. Use one of: ${acceptedCodings}.`,
@@ -34,42 +30,51 @@ export function checkCoding(coding: string): void {
   }
 }
 
-/** Throws BODY_TOO_LARGE above `bytesMax` inflated bytes, BAD_REQUEST for damaged ones. */
-export async function inflateBody(
+/**
+ * `admit` is told of every piece as it comes out, and what it throws ends the work: a few bytes may
+ * hold very many, so they are judged before they are kept. Throws BAD_REQUEST for damaged ones.
+ */
+export function inflateBody(
   coding: string,
-  bytes: Buffer,
-  bytesMax: number,
+  packed: Buffer,
+  admit: (count: number) => void,
 ): Promise<Buffer> {
-  const unpack = inflaterOf(coding, bytes)
-  if (unpack === undefined) throw new Error(`Coding ${coding} was not checked.`)
-  try {
-    return await unpack(bytes, { maxOutputLength: bytesMax })
-  } catch (cause) {
-    if (isTooLarge(cause)) {
-      throw new GatewayError(
-        'BODY_TOO_LARGE',
-        `The body takes more than ${bytesMax} bytes once it is inflated.`,
-      )
-    }
-    throw new GatewayError('BAD_REQUEST', `The body is not whole ${coding} data.`, { cause })
-  }
+  const inflater = inflaterOf(coding, packed)
+  const inflated = new ByteSink(packed.length)
+  return new Promise((resolve, reject) => {
+    inflater.on('data', (piece: Buffer) => {
+      try {
+        admit(piece.length)
+        inflated.bytes(piece)
+      } catch (error) {
+        inflater.destroy(error as Error)
+      }
+    })
+    inflater.on('end', () => resolve(inflated.take()))
+    inflater.on('error', (cause) => {
+      const damaged = `The body is not whole ${coding} data.`
+      const isOurs = cause instanceof GatewayError
+      reject(isOurs ? cause : new GatewayError('BAD_REQUEST', damaged, { cause }))
+    })
+    inflater.end(packed)
+  })
 }
 
-const noBytes = Buffer.alloc(0)
+const codings: ReadonlySet<string> = new Set(['gzip', 'x-gzip', 'deflate', 'br', 'zstd'])
 
-function inflaterOf(coding: string, bytes: Buffer): Inflate | undefined {
+function inflaterOf(coding: string, packed: Buffer): Transform {
   switch (coding) {
     case 'gzip':
     case 'x-gzip':
-      return unzip.gzip
+      return createGunzip()
     case 'deflate':
-      return isZlib(bytes) ? unzip.zlib : unzip.rawDeflate
+      return isZlib(packed) ? createInflate() : createInflateRaw()
     case 'br':
-      return unzip.brotli
+      return createBrotliDecompress()
     case 'zstd':
-      return unzip.zstd
+      return createZstdDecompress()
     default:
-      return undefined
+      throw new Error(`Coding ${coding} was not checked.`)
   }
 }
 
@@ -78,8 +83,4 @@ function isZlib(bytes: Buffer): boolean {
   if (bytes.length < 2) return true
   const [method, flags] = [bytes[0]!, bytes[1]!]
   return (method & 0x0f) === 8 && ((method << 8) | flags) % 31 === 0
-}
-
-function isTooLarge(cause: unknown): boolean {
-  return (cause as { code?: unknown }).code === 'ERR_BUFFER_TOO_LARGE'
 }

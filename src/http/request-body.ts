@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock } from '../kit/clock.ts'
+import { ByteSink } from '../kit/byte-sink.ts'
 import { GatewayError } from '../model/errors.ts'
 import { checkCoding, codingOf, inflateBody } from './content-coding.ts'
 
@@ -17,6 +18,9 @@ export interface BodyLimits {
 }
 
 const nothing = Buffer.alloc(0)
+
+/** Room made at once for a body that comes in pieces, bytes: what is declared need never come. */
+const eagerBytesMax = 256 * 1024
 
 export class RequestBodies {
   readonly #limits: BodyLimits
@@ -50,7 +54,7 @@ export class RequestBodies {
     if (coding !== undefined) checkCoding(coding)
     if (declared !== undefined) this.#admit(Number(declared))
     if (isWaitingForContinue(request)) response.writeContinue()
-    const bytes = await this.#collect(request)
+    const bytes = await this.#collect(request, declared === undefined ? 0 : Number(declared))
     return coding === undefined ? bytes : await this.#inflate(coding, bytes)
   }
 
@@ -75,17 +79,20 @@ export class RequestBodies {
     if (this.#inFlight + bytes > this.#limits.inFlightMax) throw overloaded()
   }
 
-  #collect(request: IncomingMessage): Promise<Buffer> {
+  /** `expected`: the declared length, 0 when there is none. */
+  #collect(request: IncomingMessage, expected: number): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       let first: Buffer | undefined
-      let chunks: Buffer[] | undefined
+      // Pieces are copied together as they come: kept one by one, a body in chunks of one byte would
+      // take hundreds of times what is counted.
+      let whole: ByteSink | undefined
       let held = 0
       let settled = false
       const fail = (error: GatewayError): void => {
         if (settled) return
         settled = true
         this.#inFlight -= held
-        first = chunks = undefined
+        first = whole = undefined
         reject(error)
       }
       // A request is heard once, so its listeners stay: taking four off costs more than they do.
@@ -93,16 +100,18 @@ export class RequestBodies {
         if (settled) return
         held += chunk.length
         this.#inFlight += chunk.length
-        if (first === undefined) first = chunk
-        else if (chunks === undefined) chunks = [first, chunk]
-        else chunks.push(chunk)
         if (held > this.#limits.bytesMax) fail(this.#tooLarge('more than that'))
         else if (this.#inFlight > this.#limits.inFlightMax) fail(overloaded())
+        else if (first === undefined) first = chunk
+        else {
+          whole ??= new ByteSink(Math.min(expected, eagerBytesMax)).bytes(first)
+          whole.bytes(chunk)
+        }
       })
       request.on('end', () => {
         if (settled) return
         settled = true
-        resolve(chunks === undefined ? (first ?? nothing) : Buffer.concat(chunks, held))
+        resolve(whole?.take() ?? first ?? nothing)
       })
       const onCut = (): void => {
         // Every request closes in the end, and an error is dear to make.
@@ -113,14 +122,18 @@ export class RequestBodies {
   }
 
   async #inflate(coding: string, packed: Buffer): Promise<Buffer> {
+    const { bytesMax, inFlightMax } = this.#limits
+    let held = 0
     try {
-      const bytes = await inflateBody(coding, packed, this.#limits.bytesMax)
-      this.#inFlight += bytes.length
-      if (this.#inFlight - packed.length > this.#limits.inFlightMax) {
-        this.#inFlight -= bytes.length
-        throw overloaded()
-      }
-      return bytes
+      return await inflateBody(coding, packed, (count) => {
+        held += count
+        this.#inFlight += count
+        if (held > bytesMax) throw this.#tooLarge('more than that once it is inflated')
+        if (this.#inFlight > inFlightMax) throw overloaded()
+      })
+    } catch (error) {
+      this.#inFlight -= held
+      throw error
     } finally {
       this.#inFlight -= packed.length
     }

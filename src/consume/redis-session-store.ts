@@ -38,6 +38,8 @@ const recordFormat = 1
 /** Longer than this nobody waits for Redis, ms. */
 const commandTimeoutMs = 2_000
 const connectTimeoutMs = 2_000
+/** A connection that brings nothing for so long while answers are due is dead, ms: another is made. */
+const silenceTimeoutMs = 4_000
 /** Pause between tries to reach it again, ms. */
 const reconnectMsMax = 1_000
 /** A session's hash outlives its time to live by this much, so that the lease holder can end it, ms. */
@@ -224,7 +226,8 @@ export class RedisSessionStore implements SessionStore {
   readonly #namespace: () => Promise<string>
   readonly #logger: Logger
   #tag = ''
-  #isDown = false
+  /** Why it cannot be reached; undefined while it can. */
+  #trouble: Error | undefined
 
   constructor({ url, namespace, logger }: RedisSessionStoreOptions) {
     this.#namespace = typeof namespace === 'string' ? () => Promise.resolve(namespace) : namespace
@@ -233,6 +236,9 @@ export class RedisSessionStore implements SessionStore {
       lazyConnect: true,
       connectTimeout: connectTimeoutMs,
       commandTimeout: commandTimeoutMs,
+      socketTimeout: silenceTimeoutMs,
+      // After a failover the address means another server than the one that is connected.
+      reconnectOnError: (error) => refusalOf(error) === 'READONLY',
       // Nothing is queued while Redis is away, and nothing is sent twice: callers are told at once.
       enableOfflineQueue: false,
       autoResendUnfulfilledCommands: false,
@@ -250,7 +256,7 @@ export class RedisSessionStore implements SessionStore {
       await this.#redis.connect()
     } catch (cause) {
       this.#redis.disconnect()
-      throw unreachable(cause, 'no')
+      throw this.#unreachable(cause, 'no')
     }
   }
 
@@ -410,47 +416,43 @@ export class RedisSessionStore implements SessionStore {
       try {
         return await this.#redis.evalsha(digest, keys.length, ...keys, ...args)
       } catch (error) {
-        if (!isScriptMissing(error)) throw error
+        if (refusalOf(error) !== 'NOSCRIPT') throw error
         return await this.#redis.eval(text, keys.length, ...keys, ...args)
       }
     } catch (cause) {
-      if (isOurMistake(cause))
+      // A wrong script or argument; whatever else is refused passes.
+      if (refusalOf(cause) === 'ERR')
         throw new GatewayError('INTERNAL', 'A session script failed.', { cause })
-      throw unreachable(cause, applied)
+      throw this.#unreachable(cause, applied)
     }
   }
 
-  /** Once per outage, not once per try. */
+  #unreachable(cause: unknown, applied: 'no' | 'maybe'): GatewayError {
+    const refusal = refusalOf(cause) ?? refusalOf(this.#trouble)
+    const what = refusal === undefined ? 'does not answer' : `refuses to serve (${refusal})`
+    const options = applied === 'maybe' ? { cause, applied } : { cause }
+    return new GatewayError('UNAVAILABLE', `The session store ${what}.`, options)
+  }
+
+  /** Once per outage, not once per try. The error itself shows the command, and so the password. */
   #noteDown(error: Error): void {
-    if (this.#isDown) return
-    this.#isDown = true
-    this.#logger.warn({ err: error }, 'The session store cannot be reached; trying again.')
+    if (this.#trouble === undefined) {
+      const reason = refusalOf(error) ?? error.message
+      this.#logger.warn({ reason }, 'The session store cannot be reached; trying again.')
+    }
+    this.#trouble = error
   }
 
   #noteUp(): void {
-    if (this.#isDown) this.#logger.info({}, 'The session store is back.')
-    this.#isDown = false
+    if (this.#trouble !== undefined) this.#logger.info({}, 'The session store is back.')
+    this.#trouble = undefined
   }
 }
 
-/** Redis said no, as opposed to saying nothing. */
-function isReply(error: unknown): error is Error {
-  return error instanceof Error && error.name === 'ReplyError'
-}
-
-/** Redis answers with its documented error code as the first word. */
-function isScriptMissing(error: unknown): boolean {
-  return isReply(error) && error.message.startsWith('NOSCRIPT ')
-}
-
-/** `ERR` is a wrong script or argument; LOADING, READONLY, OOM and their like pass. */
-function isOurMistake(error: unknown): boolean {
-  return isReply(error) && error.message.startsWith('ERR ')
-}
-
-function unreachable(cause: unknown, applied: 'no' | 'maybe'): GatewayError {
-  const options = applied === 'maybe' ? { cause, applied } : { cause }
-  return new GatewayError('UNAVAILABLE', 'The session store does not answer.', options)
+/** Redis answers with its documented error code as the first word: WRONGPASS, READONLY, LOADING … */
+function refusalOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || error.name !== 'ReplyError') return undefined
+  return /^[A-Z]+(?= )/.exec(error.message)?.[0]
 }
 
 function toStored(reply: unknown): StoredSession {

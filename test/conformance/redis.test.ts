@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { inspect } from 'node:util'
 import { Redis } from 'ioredis'
 import { RedisSessionStore } from '../../src/consume/redis-session-store.ts'
 import type { Session } from '../../src/consume/session.ts'
+import type { LogFields } from '../../src/kit/logger.ts'
 import { silentLogger } from '../../src/kit/logger.ts'
 import type { RedisServer } from '../support/redis.ts'
 import { redisSkip, startRedis } from '../support/redis.ts'
+import { TcpCutter } from '../support/tcp-cutter.ts'
+import { until } from '../support/until.ts'
 import { sessionStoreSuite } from './session-store-suite.ts'
 
 const skip = redisSkip()
@@ -35,6 +39,13 @@ async function openStore(server: RedisServer, namespace = 'c1'): Promise<RedisSe
   const store = new RedisSessionStore({ url: server.url, namespace, logger: silentLogger })
   await store.open()
   return store
+}
+
+function isServed(store: RedisSessionStore): Promise<boolean> {
+  return store.create({ ...session, name: 'probe' }, 'node-1', 10_000, 10).then(
+    () => true,
+    () => false,
+  )
 }
 
 if (skip === false) {
@@ -150,6 +161,65 @@ if (skip === false) {
       assert.equal(await store.find(session), undefined)
     } finally {
       await store.close()
+      await server.close()
+    }
+  })
+
+  test('a connection that went silent is replaced, as after the death of the machine of Redis', async () => {
+    const server = await startRedis()
+    const network = await TcpCutter.open(server.url)
+    const url = `redis://127.0.0.1:${network.port}`
+    const store = new RedisSessionStore({ url, namespace: 'c1', logger: silentLogger })
+    await store.open()
+    try {
+      network.stall()
+      await assert.rejects(store.find(session), { code: 'UNAVAILABLE' })
+      await until(() => isServed(store), 'a connection that works')
+    } finally {
+      await store.close()
+      network.close()
+      await server.close()
+    }
+  })
+
+  test('a Redis that became a replica is left for the one that its address means now', async () => {
+    const server = await startRedis()
+    const store = await openStore(server)
+    const admin = new Redis(server.url)
+    const connections = async (): Promise<string | undefined> =>
+      /total_connections_received:(\d+)/.exec(await admin.info('stats'))?.[1]
+    try {
+      const before = await connections()
+      await admin.replicaof('127.0.0.1', 1)
+      await assert.rejects(store.create(session, 'node-1', 10_000, 10), { code: 'UNAVAILABLE' })
+      await until(async () => (await connections()) !== before, 'another connection')
+      await admin.replicaof('NO', 'ONE')
+      await until(() => isServed(store), 'a Redis that takes writes')
+    } finally {
+      admin.disconnect()
+      await store.close()
+      await server.close()
+    }
+  })
+
+  test('a Redis that refuses the password is told apart from one that is away, and the password stays secret', async () => {
+    const server = await startRedis()
+    const network = await TcpCutter.open(server.url)
+    const admin = new Redis(server.url)
+    await admin.config('SET', 'requirepass', 'right')
+    const told: unknown[] = []
+    const tell = (fields: LogFields, message: string): void => void told.push(fields, message)
+    const logger = { debug: tell, info: tell, warn: tell, error: tell }
+    const url = `redis://:sesame@127.0.0.1:${network.port}`
+    const store = new RedisSessionStore({ url, namespace: 'c1', logger })
+    try {
+      await assert.rejects(store.open(), { code: 'UNAVAILABLE', message: /WRONGPASS/ })
+      assert.match(inspect(told, { depth: null }), /WRONGPASS/)
+      assert.doesNotMatch(inspect(told, { depth: null }), /sesame/)
+    } finally {
+      admin.disconnect()
+      await store.close()
+      network.close()
       await server.close()
     }
   })

@@ -10,11 +10,12 @@ export class TcpCutter {
     this.#server = server
   }
 
-  static async open(port: number): Promise<TcpCutter> {
+  /** Relays to a port of this machine, or to the socket with this path. */
+  static async open(target: number | string): Promise<TcpCutter> {
     const server = createServer()
     const cutter = new TcpCutter(server)
     server.on('connection', (near) => {
-      const far = connect(port, '127.0.0.1')
+      const far = typeof target === 'string' ? connect(target) : connect(target, '127.0.0.1')
       for (const [socket, other] of [
         [near, far],
         [far, near],
@@ -38,7 +39,16 @@ export class TcpCutter {
 
   /** Resets every connection there is now. */
   cut(): void {
-    for (const socket of [...this.#sockets]) socket.resetAndDestroy()
+    for (const socket of [...this.#sockets]) {
+      // A Unix socket knows no reset.
+      if (socket.remoteAddress === undefined) socket.destroy()
+      else socket.resetAndDestroy()
+    }
+  }
+
+  /** Nothing goes through the connections there are now, and neither end hears of it. */
+  stall(): void {
+    for (const socket of this.#sockets) socket.unpipe().pause()
   }
 
   close(): void {

@@ -71,10 +71,8 @@ export class InstanceCommits {
       // A heartbeat may have moved the epoch since the record was read: once more with the newest.
       const again = await store.find(session)
       const isMoved = again?.membership?.memberEpoch !== stored.membership?.memberEpoch
-      const ours = new Set(holdingsOf(again?.membership ?? null).map(placeOf))
-      const retried = failed.filter(({ tp }) => ours.has(placeOf(tp)))
-      if (again !== undefined && isMoved && retried.length === failed.length) {
-        ;({ failed, first } = await this.#send(again, retried))
+      if (again !== undefined && isMoved && failed.every(isStillHeld(stored, again))) {
+        ;({ failed, first } = await this.#send(again, failed))
       } else {
         keeper.nudge(session)
       }
@@ -150,6 +148,23 @@ export class InstanceCommits {
 /** Partitions that the member may commit for: what it owns, and what it has not given back yet. */
 function holdingsOf(membership: Membership | null): OwnedPartition[] {
   return membership === null ? [] : [...membership.owned, ...membership.releasing]
+}
+
+/**
+ * Whether a partition is held now and was not lost in between: one that came back is another
+ * ownership, and others may have gone on in it meanwhile.
+ */
+function isStillHeld(
+  before: StoredSession,
+  now: StoredSession,
+): (commit: CommittedOffset) => boolean {
+  const grants = ({ membership }: StoredSession): Map<string, string> =>
+    new Map(holdingsOf(membership).map((place) => [placeOf(place), grantOf(place)]))
+  const [old, fresh] = [grants(before), grants(now)]
+  return ({ tp }) => {
+    const place = placeOf(tp)
+    return fresh.has(place) && (!old.has(place) || old.get(place) === fresh.get(place))
+  }
 }
 
 function placeOf({ topic, partition }: TopicPartition): string {

@@ -187,3 +187,26 @@ test('a look at the session that outlasts the lease is not followed by a heartbe
   assert.equal(beats, 0)
   await close()
 })
+
+test('what was delivered before a partition was lost is not committed once it came back', async () => {
+  const { clock, under, node, store, close } = await openStage()
+  await append(under.engine, 't', 0, ['a', 'b', 'c'])
+  assert.deepEqual(await take(node.consumers, 'g', 'one', { bytesMax: 1 }), ['a'])
+  const { groups } = under.engine
+  const commit = groups.commit.bind(groups)
+  const tp = { topic: 't', partition: 0 }
+  groups.commit = async (...args) => {
+    groups.commit = commit
+    // While the commit is on its way, another member has the partition for a moment.
+    const { memberId, memberEpoch } = (await store.find(one))!.membership!
+    await groups.leave({ groupId: 'g', memberId, memberEpoch }, call)
+    await commit({ groupId: 'g' }, [{ tp, offset: 3 }], call)
+    await advance(clock, 6_000)
+    assert.equal((await store.find(one))!.membership!.owned.length, 1)
+    return commit(...args)
+  }
+  await assert.rejects(node.consumers.commit(anonymous, 'g', 'one'), { code: 'STALE_MEMBER_EPOCH' })
+  const [kept] = await groups.committed({ groupId: 'g' }, [tp], call)
+  assert.equal(kept?.offset, 3)
+  await close()
+})

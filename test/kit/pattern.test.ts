@@ -32,3 +32,13 @@ test('a pattern that makes other engines hang takes no time', () => {
   assert.equal(matches('a'.repeat(10_000)), false)
   assert.ok(performance.now() - started < 2_000)
 })
+
+test('a pattern so large that each match would hold everybody up is refused', () => {
+  for (const source of ['\\pL{1000}'.repeat(111), '(.{0,40}){0,25}', 'a{1000}b{1000}']) {
+    const outcome = compilePattern(source)
+    assert.ok(!isPattern(outcome), source)
+    assert.match(outcome.problem, /^The pattern compiles to \d+ steps; 1000 are allowed\.$/)
+  }
+  compiled('.{0,249}')
+  compiled(Array.from({ length: 100 }, (_, i) => `${i}-topic`).join('|'))
+})

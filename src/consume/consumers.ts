@@ -30,7 +30,7 @@ import { isInternalTopic, isTopicName } from '../model/topic.ts'
 import { InstanceCommits } from './instance-commits.ts'
 import type { Poll, PollOptions } from './instance-poll.ts'
 import { InstancePoll } from './instance-poll.ts'
-import type { Reset, Session, SessionKey, Surface } from './session.ts'
+import type { Reset, Session, SessionKey, SessionSettings } from './session.ts'
 import { keyText } from './session.ts'
 import type { SessionKeeper } from './session-keeper.ts'
 import { unknownSession } from './session-keeper.ts'
@@ -39,21 +39,9 @@ import { updateSession } from './session-store.ts'
 
 export type { Poll, PollOptions } from './instance-poll.ts'
 
-export interface InstanceOptions {
+export interface InstanceOptions extends SessionSettings {
   /** Absent: `rest-consumer-<uuid>`. */
   readonly name?: string
-  readonly surface: Surface
-  readonly format: string
-  /** Where a group begins that this instance creates; resolved for all partitions then. */
-  readonly reset: Reset
-  /** An answer is committed when the next one is asked for, and at the end. */
-  readonly autoCommit: boolean
-  /** A poll waits for this many bytes within its time; -1 always takes the whole time. */
-  readonly minBytes: number
-  /** Longest wait of a poll, ms. */
-  readonly waitMs: number
-  /** The instance ends this long after its client's last request, ms. */
-  readonly ttlMs: number
 }
 
 export interface PollMeter {

@@ -9,7 +9,7 @@ import type { Subscription } from '../engine/groups.ts'
 import type { Offset } from '../model/offset.ts'
 
 export type Reset = 'earliest' | 'latest' | 'none'
-export type Surface = 'v2' | 'native' | 'push'
+type Surface = 'v2' | 'native' | 'push'
 
 /** What names a session: unique over all nodes. */
 export interface SessionKey {
@@ -42,22 +42,28 @@ export interface SessionPosition {
   readonly committed: Offset
 }
 
-/** The half that requests write. */
-export interface Session extends SessionKey {
-  /** `s…` */
-  readonly id: string
-  /** The principal that made it. */
-  readonly owner: string
+/** What a client says once, when it makes its session. */
+export interface SessionSettings {
   readonly surface: Surface
   readonly format: string
+  /** Where a group begins that this session creates; resolved for all partitions then. */
   readonly reset: Reset
+  /** An answer is committed when the next one is asked for, and at the end. */
   readonly autoCommit: boolean
-  /** An answer waits for this many bytes, within `waitMs`; -1 always waits the whole time. */
+  /** A poll waits for this many bytes, within `waitMs`; -1 always takes the whole time. */
   readonly minBytes: number
   /** Longest wait of a poll, ms. */
   readonly waitMs: number
   /** The session ends this long after its client's last request, ms. */
   readonly ttlMs: number
+}
+
+/** The half that requests write. */
+export interface Session extends SessionKey, SessionSettings {
+  /** `s…` */
+  readonly id: string
+  /** The principal that made it. */
+  readonly owner: string
   readonly subscription: Subscription | null
   /** Rises with each change of the subscription. */
   readonly subscriptionRevision: number

@@ -65,6 +65,9 @@ export class Feeds {
       throw error
     }
     this.#open.set(feed, entry)
+    // The topic may have grown since its scope was taken, and the hint of that passed before the feed
+    // was known here.
+    this.#grow(feed)
     const { gone } = feed
     if (gone === undefined) return feed
     this.#forget(entry)
@@ -128,11 +131,13 @@ export class Feeds {
   }
 
   #growAll(): void {
-    for (const feed of this.#open.keys()) {
-      if (!feed.scope.whole) continue
-      const count = this.#parts.tail.partitionsOf(feed.topic, feed.epoch)
-      if (count !== undefined) feed.growTo(count)
-    }
+    for (const feed of this.#open.keys()) this.#grow(feed)
+  }
+
+  #grow(feed: Feed): void {
+    if (!feed.scope.whole) return
+    const count = this.#parts.tail.partitionsOf(feed.topic, feed.epoch)
+    if (count !== undefined) feed.growTo(count)
   }
 
   #countRing(delta: number): void {

@@ -286,7 +286,7 @@ export class Subscriber implements RingSubscriber {
   /** Sends until the socket is full; what is left is read again later, not kept. */
   #sendRun(run: Run, partition: number, from: Offset): void {
     const vector = this.#vector!
-    const until = this.#until?.get(partition) ?? Number.MAX_SAFE_INTEGER
+    const until = this.#untilOf(partition)
     const sink = new ByteSink(this.#stepBytes)
     const pending = renderRun(sink, cutRun(run, until), partition, from, this.feed.format)
     const bytes = sink.take()
@@ -333,13 +333,18 @@ export class Subscriber implements RingSubscriber {
     for (let i = 0; i < partitions.length; i++) {
       const partition = partitions[(this.#turn + i) % partitions.length]!
       const offset = this.#vector!.get(partition) ?? 0
-      const until = this.#until?.get(partition) ?? Number.MAX_SAFE_INTEGER
-      if (offset < Math.min(this.feed.next(partition), until)) {
+      if (offset < Math.min(this.feed.next(partition), this.#untilOf(partition))) {
         this.#turn = (this.#turn + i + 1) % partitions.length
         return partition
       }
     }
     return undefined
+  }
+
+  /** Exclusive. A partition that has no end where others have one was born after it. */
+  #untilOf(partition: number): Offset {
+    if (this.#until === undefined) return Number.MAX_SAFE_INTEGER
+    return this.#until.get(partition) ?? 0
   }
 
   #isFinished(): boolean {

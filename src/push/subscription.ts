@@ -131,7 +131,7 @@ export class Subscription implements SubscriberOwner {
 
   finished(subscriber: Subscriber): void {
     this.#finished.add(subscriber)
-    if (this.#finished.size === this.#subscribers.size) this.end('until')
+    this.#endOrLive(subscriber)
   }
 
   ended(subscriber: Subscriber, error: GatewayError): void {
@@ -155,6 +155,11 @@ export class Subscription implements SubscriberOwner {
       why: 'deleted',
       position: this.position(),
     })
+    this.#endOrLive(subscriber)
+  }
+
+  /** A cursor has nothing more to send: the others are not waited for on its behalf. */
+  #endOrLive(subscriber: Subscriber): void {
     if (this.#finished.size === this.#subscribers.size) this.end('until')
     else this.caughtUp(subscriber)
   }

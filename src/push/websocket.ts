@@ -69,6 +69,12 @@ export function registerPush(server: FastifyInstance, parts: PushParts): PushDoo
   // Without this, every request that asks for any upgrade would lose its body to the listener below:
   // Java's HttpClient and `curl --http2` offer h2c with each POST.
   Object.assign(server.server, { shouldUpgradeCallback: isSocketUpgrade })
+  // Once an upgrade is offered, nobody reads the socket any more: if it is answered and not taken up,
+  // by whatever hook or handler, the socket would stay half-open for good, and `close` wait for it.
+  server.addHook('onResponse', ({ raw }, _reply, done) => {
+    if (isSocketUpgrade(raw)) raw.socket.destroySoon()
+    done()
+  })
   void server.register(async (scope) => {
     await scope.register(fastifyWebsocket, {
       options: {

@@ -2,6 +2,9 @@ import assert from 'node:assert/strict'
 import { connect as connectTcp } from 'node:net'
 import { after, before, test } from 'node:test'
 import NodeWebSocketModule from 'ws'
+import { Reader } from '../../src/consume/reader.ts'
+import type { PartitionPlace, TopicScope } from '../../src/consume/scope.ts'
+import { systemClock } from '../../src/kit/clock.ts'
 import { silentPushMeter } from '../../src/push/push-meter.ts'
 import type { PushFixture } from '../support/push-fixture.ts'
 import { openPush } from '../support/push-fixture.ts'
@@ -96,6 +99,25 @@ test('other routes and other upgrades stay plain HTTP', async () => {
   assert.deepEqual(await posted.json(), { a: 1 })
   const asked = await fetch(`http://127.0.0.1:${push.port}/v1/ws`)
   assert.equal(asked.status, 400)
+})
+
+test('an upgrade that is refused, wherever that happens, leaves no socket behind', async () => {
+  for (const [method, headers] of [
+    ['POST', ''],
+    ['GET', 'Origin: https://evil.example\r\n'],
+  ] as const) {
+    const socket = connectTcp(push.port, '127.0.0.1')
+    let ended = false
+    socket.on('end', () => (ended = true)).on('error', () => undefined)
+    socket.resume()
+    socket.write(
+      `${method} /v1/ws HTTP/1.1\r\nHost: 127.0.0.1:${push.port}\r\n${headers}Content-Length: 0\r\n` +
+        'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
+        'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
+    )
+    await until(() => ended, `the end of a refused ${method}`, 3_000)
+    socket.destroy()
+  }
 })
 
 test('from earliest: what is there, then live, then what comes', async () => {
@@ -293,6 +315,61 @@ test('partitions that a topic gets are announced and read from their start', asy
   assert.deepEqual(assign['assignment'], { [topic]: [1, 2] })
   const [record] = await client.count(1)
   assert.deepEqual([record!.partition, record!.offset, record!.value], [2, 0, 'born'])
+})
+
+test('partitions born while a subscription is being made are read from their start', async () => {
+  const own = await openPush((engine) => {
+    class GrowingReader extends Reader {
+      override async ends(scope: TopicScope): Promise<PartitionPlace[]> {
+        const ends = await super.ends(scope)
+        await engine.topics.grow([{ name: scope.topic, partitions: 3 }], { timeoutMs: 5000 })
+        return ends
+      }
+    }
+    const { log, topics } = engine
+    return { reader: new GrowingReader({ log, topics, clock: systemClock }) }
+  })
+  try {
+    await own.createTopic('growing', 1)
+    const client = await own.connect()
+    await client.ask({ type: 'subscribe', sub: 's1', topics: ['growing'], from: 'earliest' })
+    await own.write('growing', 2, ['"born"'])
+    const [record] = await client.count(1)
+    assert.deepEqual([record!.partition, record!.offset, record!.value], [2, 0, 'born'])
+  } finally {
+    await own.close()
+  }
+})
+
+test('a subscription with an end reads nothing of partitions that were born after it', async () => {
+  const topic = await newTopic(1)
+  const client = await push.connect()
+  const { id } = push.engine.topics.known(topic)!
+  await client.ask({ type: 'subscribe', sub: 's1', topics: [topic], until: `1.${id}.0-2` })
+  await push.engine.topics.grow([{ name: topic, partitions: 2 }], { timeoutMs: 5000 })
+  await push.write(topic, 1, ['"born"'])
+  await push.write(topic, 0, ['1'])
+  await client.count(1)
+  await push.write(topic, 0, ['2'])
+  const end = await client.type('end')
+  assert.equal(end['position'], `1.${id}.0-2`)
+  assert.deepEqual(
+    client.records().map(({ value }) => value),
+    [1, 2],
+  )
+})
+
+test('live is said, too, when one of the topics has reached its end before', async () => {
+  const [a, b] = [await newTopic(), await newTopic()]
+  await push.write(a, 0, ['1'])
+  const client = await push.connect()
+  const [idA, idB] = [a, b].map((topic) => push.engine.topics.known(topic)!.id)
+  const untils = `1.${idA}.0-1~1.${idB}.0-1`
+  const command = { type: 'subscribe', sub: 's1', topics: [a, b], from: 'earliest', until: untils }
+  await client.ask(command)
+  assert.equal((await client.type('live'))['position'], `1.${idA}.0-1~1.${idB}.0-0`)
+  await push.write(b, 0, ['2'])
+  assert.equal((await client.type('end'))['why'], 'until')
 })
 
 test('a position of a topic that was made again is told as a gap, or refused', async () => {

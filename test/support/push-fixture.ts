@@ -34,8 +34,12 @@ export interface PushFixture {
   close(): Promise<void>
 }
 
-export async function openPush(parts: Partial<PushParts> = {}): Promise<PushFixture> {
+/** Parts that a test puts in the place of the real ones; with the engine, it can stand in front of it. */
+export type PushPartsChoice = Partial<PushParts> | ((engine: Engine) => Partial<PushParts>)
+
+export async function openPush(choice: PushPartsChoice = {}): Promise<PushFixture> {
   const fixture = await LogFixture.open()
+  const parts = typeof choice === 'function' ? choice(fixture.engine) : choice
   const { engine } = fixture
   const { log, topics } = engine
   const clock = systemClock

@@ -120,6 +120,7 @@ export class InstanceCommits {
     const offsets = new Map(commits.map(({ tp, offset }) => [placeOf(tp), offset]))
     const grants = new Set(holdingsOf(stored.membership).map(grantOf))
     const change = ({ session, membership }: StoredSession): Session | undefined => {
+      if (session.id !== stored.session.id) return undefined
       const positions = positionsByGrant(session)
       let isChanged = false
       for (const place of holdingsOf(membership)) {

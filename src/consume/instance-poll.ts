@@ -84,6 +84,8 @@ export class InstancePoll {
   readonly #key: SessionKey
   readonly #hooks: PollHooks
   readonly #reader: string
+  /** The session that this read began on: another one may have its name by now. */
+  #sessionId = ''
   #hold: Timer | undefined
   #isOver = false
 
@@ -130,7 +132,10 @@ export class InstancePoll {
     for (;;) {
       const found = await store.beginRead(this.#key, this.#owner, this.#reader, markMs)
       if (found === undefined) throw unknownSession(this.#key)
-      if (found !== 'busy') return found
+      if (found !== 'busy') {
+        this.#sessionId = found.session.id
+        return found
+      }
       const isOver = clock.monotonicMs() > deadlineMs || !(await pause(clock, busyRetryMs, signal))
       if (isOver) throw new GatewayError('OVERLOADED', 'Another read of this instance goes on.')
     }
@@ -140,8 +145,8 @@ export class InstancePoll {
   async #look(): Promise<StoredSession> {
     const { store, keeper } = this.#parts
     const found = await store.beginRead(this.#key, this.#owner, this.#reader, markMs)
-    if (found === undefined) throw unknownSession(this.#key)
     if (found === 'busy') throw new GatewayError('UNAVAILABLE', 'Another read took over.')
+    if (found?.session.id !== this.#sessionId) throw unknownSession(this.#key)
     if ((found.membership?.releasing.length ?? 0) > 0) keeper.nudge(this.#key)
     return found
   }
@@ -164,8 +169,7 @@ export class InstancePoll {
       stored = await this.#look()
     }
     if (stored.session.settled || stored.session.subscription === null) return stored
-    const change = ({ session }: StoredSession): Session => ({ ...session, settled: true })
-    return updateSession(this.#parts.store, this.#key, this.#owner, change, stored)
+    return this.#update(({ session }) => ({ ...session, settled: true }), { known: stored })
   }
 
   /** Whether the group means this member to have nothing: more members than partitions. */
@@ -403,25 +407,26 @@ export class InstancePoll {
       })
       return { ...session, positions, isCut: false, turn: session.turn + (isTurn ? 1 : 0) }
     }
-    const { store, keeper } = this.#parts
-    const saved = await updateSession(
-      store,
-      this.#key,
-      this.#owner,
-      change,
-      undefined,
-      this.#reader,
-    )
+    const saved = await this.#update(change, { endReader: this.#reader })
     // The keeper may be waiting for this read to give a partition back.
-    if ((saved.membership?.releasing.length ?? 0) > 0) keeper.nudge(this.#key)
+    if ((saved.membership?.releasing.length ?? 0) > 0) this.#parts.keeper.nudge(this.#key)
+  }
+
+  /** Leaves the session as it is when it is another one by now. */
+  #update(
+    change: (stored: StoredSession) => Session | undefined,
+    { known, endReader }: { readonly known?: StoredSession; readonly endReader?: string },
+  ): Promise<StoredSession> {
+    const ownChange = (stored: StoredSession): Session | undefined =>
+      stored.session.id === this.#sessionId ? change(stored) : undefined
+    return updateSession(this.#parts.store, this.#key, this.#owner, ownChange, known, endReader)
   }
 
   /** The next read may begin when this is known. A session that cannot be reached learns it never. */
   async #noteCut(): Promise<void> {
-    const { store } = this.#parts
     const change = ({ session }: StoredSession): Session => ({ ...session, isCut: true })
     try {
-      await updateSession(store, this.#key, this.#owner, change, undefined, this.#reader)
+      await this.#update(change, { endReader: this.#reader })
     } catch {
       await this.#endMark()
     } finally {

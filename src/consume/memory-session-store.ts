@@ -77,7 +77,9 @@ export class MemorySessionStore implements SessionStore {
     endReader?: string,
   ): Promise<StoredSession | undefined> {
     const entry = this.#entryOf(key)
-    if (entry?.version !== version) return Promise.resolve(undefined)
+    if (entry?.version !== version || entry.session.id !== session.id) {
+      return Promise.resolve(undefined)
+    }
     entry.version++
     entry.session = session
     if (endReader !== undefined && entry.reader?.id === endReader) entry.reader = null

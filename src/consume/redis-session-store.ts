@@ -118,8 +118,8 @@ return view(key)`),
 
   save: new Script(`
 local key = KEYS[1]
-local version, session, reader = unpack(ARGV)
-if redis.call('EXISTS', key) == 0 or get(key, 'version') ~= version then return false end
+local id, version, session, reader = unpack(ARGV)
+if get(key, 'id') ~= id or get(key, 'version') ~= version then return false end
 redis.call('HSET', key, 'version', whole(tonumber(version) + 1), 'session', session)
 if reader ~= '' and get(key, 'reader') == reader then redis.call('HSET', key, 'reader', '') end
 return view(key)`),
@@ -298,7 +298,7 @@ export class RedisSessionStore implements SessionStore {
     session: Session,
     endReader = '',
   ): Promise<StoredSession | undefined> {
-    const args = [version, JSON.stringify(session), endReader]
+    const args = [session.id, version, JSON.stringify(session), endReader]
     const reply = await this.#write(scripts.save, [this.#hash(key)], args)
     return reply === null ? undefined : toStored(reply)
   }

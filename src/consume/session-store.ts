@@ -57,7 +57,8 @@ export interface SessionStore {
   /** `by`: the principal whose request it is; renews the expiry, and another's session is not found. */
   find(key: SessionKey, by?: string): Promise<StoredSession | undefined>
   /**
-   * Replaces the session if it still has this version; undefined when it moved on or is gone.
+   * Replaces the session if it still has this version; undefined when it moved on, is gone, or is
+   * another one of the same name.
    * `endReader` ends that read in the same step.
    */
   save(

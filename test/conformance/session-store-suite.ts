@@ -122,6 +122,17 @@ export function sessionStoreSuite(name: string, create: () => Promise<StoreUnder
       assert.equal(expectFound(await two.find(keyOf(session))).session.turn, 1)
     })
 
+    test('what is saved for a session that ended does not reach the next one of its name', async () => {
+      const [one, two] = (await under()).stores
+      const ended = fresh()
+      const { version } = await one.create(ended, 'node-1', leaseMs, ownerMax)
+      await one.remove(keyOf(ended), ended.id)
+      const next = { ...ended, id: `${ended.id}-next` }
+      assert.equal((await two.create(next, 'node-2', leaseMs, ownerMax)).version, version)
+      assert.equal(await one.save(keyOf(ended), version, { ...ended, turn: 1 }), undefined)
+      assert.deepEqual(expectFound(await two.find(keyOf(next))).session, next)
+    })
+
     test('the membership is written by the lease holder alone, and leaves the version', async () => {
       const { stores, pass } = await under()
       const [one, two] = stores

@@ -501,6 +501,33 @@ test('an instance that is deleted ends its waiting read', async () => {
   )
 })
 
+test('an answer of an instance that was deleted moves nothing in the next one of its name', async () => {
+  const place = await fresh()
+  await append(test1.engine, place.topic, 0, ['a', 'b'])
+  const name = await subscribed(place, 'one')
+  const late = await consumers.poll(anonymous, place.group, name, {})
+  assert.deepEqual(textsOf(late), ['a', 'b'])
+  await consumers.delete(anonymous, place.group, name)
+  await subscribed(place, 'one')
+  await late.delivered(2)
+  assert.deepEqual(await take(consumers, place.group, name), ['a', 'b'])
+})
+
+test('a poll that waits does not go on for the next instance of its name', async () => {
+  const place = await fresh()
+  const name = await subscribed(place, 'one', { waitMs: 20_000 })
+  const key = { group: place.group, name }
+  const waiting = consumers.poll(anonymous, place.group, name, {})
+  while ((await node.store.find(key))?.reader === null);
+  const refused = assert.rejects(waiting, has('UNKNOWN_SESSION'))
+  // As after a DELETE on another node, which wakes nobody here.
+  await node.store.remove(key, (await node.store.find(key))!.session.id)
+  await subscribed(place, 'one')
+  await refused
+  await append(test1.engine, place.topic, 0, ['a'])
+  assert.deepEqual(await take(consumers, place.group, name), ['a'])
+})
+
 test('a client that goes away frees the instance for its next request', async () => {
   const place = await fresh()
   const name = await subscribed(place, 'one', { waitMs: 20_000 })

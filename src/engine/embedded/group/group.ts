@@ -253,7 +253,10 @@ export class Group {
       const old = this.#members.get(memberId)
       if (old !== undefined) this.#detach(old)
     }
-    for (const member of members) this.#attach(member)
+    for (const member of members) {
+      this.#attach(member)
+      if ('pattern' in member.subscription) this.#restorePattern(member.subscription.pattern)
+    }
   }
 
   #header(): GroupJson {
@@ -511,6 +514,13 @@ export class Group {
     }
     this.#patterns.set(source, compiled)
     return compiled
+  }
+
+  /** What an earlier version took and this one refuses matches nothing: a start must not fail of it. */
+  #restorePattern(source: string): void {
+    if (this.#patterns.has(source)) return
+    const compiled = compilePattern(source)
+    this.#patterns.set(source, isPattern(compiled) ? compiled : { matches: () => false })
   }
 
   #prunePatterns(): void {

@@ -285,6 +285,37 @@ test('a restored member has one full session timeout from the start', async () =
   assert.equal(answer.memberEpoch, 1)
 })
 
+test('a pattern in the journal that is none any more does not stop the start', async () => {
+  const { journal, catalog, clock, groups } = setUp('journal')
+  await groups.heartbeat(
+    { groupId: 'g', memberId: 'm', memberEpoch: 0 },
+    { ...call, subscription: { pattern: 'ord.*' }, owned: [], rebalanceTimeoutMs: 1_000 },
+  )
+  await groups.close()
+  // As an earlier version with other limits may have left it.
+  const written = journal.entries.splice(0)
+  for (const { kind, payload } of written) {
+    const text = Buffer.from(payload).toString('latin1').replace('ord.*', 'ord.(')
+    journal.entries.push({ kind, payload: Buffer.from(text, 'latin1') })
+  }
+  const restored = new GroupCoordinator({
+    journal,
+    catalog,
+    clock,
+    logger: silentLogger,
+    members: 'journal',
+  })
+  journal.replay(restored.machines)
+  restored.open()
+  catalog.create('orders-2', 1)
+  const { members } = await restored.describe('g', call)
+  assert.deepEqual(
+    members.map(({ memberId, target }) => [memberId, target]),
+    [['m', []]],
+  )
+  await restored.close()
+})
+
 test('an answer that rests on a change waits until the change is durable', async () => {
   const { groups, journal } = setUp()
   const events: string[] = []

@@ -1,37 +1,67 @@
-/** `npm run torture -- --kills 100 --seed 7`: kill -9 under load, with a report at the end. */
+/**
+ * `npm run torture`: every programme that this machine can run, one after the other.
+ * `--only kills,format` chooses, `--list` shows what there is, `--seed` draws a run again, and with
+ * `--require` a programme that cannot run here is a failure instead of a skip.
+ */
 import { parseArgs } from 'node:util'
-import { killRounds } from './kills.ts'
+import { kills } from './kill-programme.ts'
+import type { Programme, ProgrammeReport } from './programme.ts'
+
+const programmes: readonly Programme[] = [kills]
 
 const { values } = parseArgs({
   options: {
-    kills: { type: 'string', default: '100' },
+    only: { type: 'string', default: programmes.map(({ name }) => name).join() },
+    list: { type: 'boolean', default: false },
+    require: { type: 'boolean', default: false },
     seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
+    ...Object.assign({}, ...programmes.map(({ flags }) => flags)),
   },
 })
+const flags: Readonly<Record<string, unknown>> = values
 
-const seed = Number(values.seed)
-process.stdout.write(
-  `kill -9 under load, ${values.kills} times; --seed ${seed} draws the same moments\n`,
-)
-const report = await killRounds({
-  kills: Number(values.kills),
-  seed,
-  onRound: (round, acknowledged) => {
-    process.stdout.write(`\rround ${round}, ${acknowledged} events acknowledged `)
-  },
-})
-process.stdout.write('\n')
-for (const problem of report.problems) process.stdout.write(`PROBLEM ${problem}\n`)
-process.stdout.write(
-  [
-    `kills                       ${report.kills}`,
-    `events acknowledged         ${report.acknowledged}`,
-    `events without an answer    ${report.unanswered}`,
-    `records seen by readers     ${report.seenByReaders}`,
-    `commits answered            ${report.commits}`,
-    `slowest start, ms           ${report.slowestReadyMs}`,
-    `lost, moved, doubled, alien ${report.problems.length}`,
-    '',
-  ].join('\n'),
-)
-process.exitCode = report.problems.length === 0 ? 0 : 1
+if (flags['list'] === true) list()
+else await runAll()
+
+function list(): void {
+  for (const programme of programmes) {
+    const { name, proves, needs } = programme
+    const lacks = programme.missing()
+    const state = lacks === undefined ? 'can run here' : `is skipped here: ${lacks}`
+    console.log(`${name.padEnd(8)} ${proves}\n         needs ${needs}; ${state}`)
+  }
+}
+
+async function runAll(): Promise<void> {
+  for (const name of String(flags['only']).split(',')) {
+    const programme = programmes.find((each) => each.name === name)
+    if (programme === undefined) throw new Error(`'${name}' is no programme; see --list.`)
+    const lacks = programme.missing()
+    if (lacks === undefined) await run(programme)
+    else {
+      console.log(`${name}: SKIPPED, ${lacks}`)
+      if (flags['require'] === true) process.exitCode = 1
+    }
+  }
+}
+
+async function run(programme: Programme): Promise<void> {
+  const seed = Number(flags['seed'])
+  console.log(`${programme.name}: ${programme.proves} (--seed ${seed})`)
+  const report = await programme.run({
+    seed,
+    flag: (name) => String(flags[name]),
+    isSet: (name) => flags[name] === true,
+    progress: (text) => process.stdout.write(`\r${text.padEnd(70)}`),
+  })
+  process.stdout.write('\n')
+  print(report)
+}
+
+function print({ figures, problems }: ProgrammeReport): void {
+  for (const problem of problems) console.log(`PROBLEM ${problem}`)
+  const width = Math.max(...figures.map(([name]) => name.length))
+  for (const [name, value] of figures) console.log(`${name.padEnd(width)}  ${value}`)
+  console.log(`${'problems'.padEnd(width)}  ${problems.length}\n`)
+  if (problems.length > 0) process.exitCode = 1
+}

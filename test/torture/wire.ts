@@ -1,0 +1,43 @@
+/** How the load speaks to the gateway: an answer is a success, a refusal, or it never came. */
+
+/** The gateway answered, and the answer was no. */
+export class Refused extends Error {}
+
+/** The body of a success as JSON. Throws Refused for every other answer. */
+export async function okay(answer: Response): Promise<unknown> {
+  const text = await answer.text()
+  if (answer.ok) return text === '' ? undefined : JSON.parse(text)
+  throw new Refused(`${answer.status} from ${answer.url}: ${text}`)
+}
+
+export interface NewTopic {
+  readonly name: string
+  readonly partitions: number
+  readonly config?: Readonly<Record<string, string>>
+}
+
+/** A topic of the same name that is there already is good enough. */
+export async function createTopic(url: string, topic: NewTopic): Promise<void> {
+  const answer = await fetch(`${url}/v1/topics`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ ...topic, ifNotExists: true }),
+  })
+  await okay(answer)
+}
+
+export async function deleteTopic(url: string, name: string): Promise<void> {
+  await okay(await fetch(`${url}/v1/topics/${name}`, { method: 'DELETE' }))
+}
+
+export async function topicNames(url: string): Promise<string[]> {
+  const names: string[] = []
+  let after: string | null = ''
+  while (after !== null) {
+    const answer = await fetch(`${url}/v1/topics?limit=500${after === '' ? '' : `&after=${after}`}`)
+    const page = (await okay(answer)) as { topics: { name: string }[]; next: string | null }
+    names.push(...page.topics.map(({ name }) => name))
+    after = page.next
+  }
+  return names
+}

@@ -8,6 +8,7 @@ import type { Logger } from '../kit/logger.ts'
 import { catchUpStepsMax, ringAgeMsMax, ringsBytesMax } from '../model/limits.ts'
 import { Feed } from './feed.ts'
 import type { PushMeter } from './push-meter.ts'
+import { Slots } from './slots.ts'
 
 export interface FeedsParts {
   readonly reader: Reader
@@ -31,9 +32,7 @@ export class Feeds {
   readonly #entries = new Map<string, Entry>()
   readonly #open = new Map<Feed, Entry>()
   readonly #topicsWatch: { close(): void }
-  /** Catch-up reads that wait for one of the places to become free. */
-  readonly #stepsWaiting: (() => void)[] = []
-  #steps = 0
+  readonly #steps = new Slots(catchUpStepsMax)
   #feedsOpened = 0
   #ringBytes = 0
   #sweep: Timer | undefined
@@ -85,20 +84,8 @@ export class Feeds {
   }
 
   /** Runs one catch-up read when a place is free; in the order of the asking. */
-  async step<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#steps >= catchUpStepsMax) {
-      // Whoever finishes hands its place over, so the count stays.
-      await new Promise<void>((resolve) => this.#stepsWaiting.push(resolve))
-    } else {
-      this.#steps++
-    }
-    try {
-      return await work()
-    } finally {
-      const next = this.#stepsWaiting.shift()
-      if (next === undefined) this.#steps--
-      else next()
-    }
+  step<T>(work: () => Promise<T>): Promise<T> {
+    return this.#steps.run(work)
   }
 
   close(): void {

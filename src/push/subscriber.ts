@@ -41,6 +41,8 @@ export interface SubscriberParts {
   readonly reader: Reader
   readonly clock: Clock
   readonly writer: SocketWriter
+  /** The connection's cursors read and send one after the other: the socket has room for one of them. */
+  turn(this: void, step: () => Promise<boolean>): Promise<boolean>
   /** Resolves true once the socket takes data, false when the signal aborted. */
   whenReady(this: void, signal: AbortSignal): Promise<boolean>
   delivered(this: void, records: number, bytes: number): void
@@ -227,15 +229,16 @@ export class Subscriber implements RingSubscriber {
     return true
   }
 
+  /** It ends by joining, finishing, failing or closing. */
   #startCatchUp(): void {
-    // Never rejects; it ends by joining, finishing, failing or closing.
-    void this.#catchUp()
+    this.#catchUp().catch((cause: unknown) => {
+      if (this.#state !== 'closed') this.end(toGatewayError(cause))
+    })
   }
 
   async #catchUp(): Promise<void> {
     const signal = this.#closed.signal
-    for (;;) {
-      if (!(await this.#parts.whenReady(signal))) return
+    while (!signal.aborted) {
       // Only those on the ring are told by the feed itself.
       if (this.feed.gone !== undefined) {
         this.end(this.feed.gone)
@@ -252,7 +255,7 @@ export class Subscriber implements RingSubscriber {
         await this.feed.moved(signal)
         continue
       }
-      if (!(await this.#step(partition))) return
+      if (!(await this.#parts.turn(() => this.#step(partition)))) return
       // Reads that come from memory must not keep everybody else waiting.
       await new Promise<void>((resolve) => this.#parts.clock.soon(resolve))
     }
@@ -262,6 +265,7 @@ export class Subscriber implements RingSubscriber {
   async #step(partition: number): Promise<boolean> {
     const { feed } = this
     const signal = this.#closed.signal
+    if (!(await this.#parts.whenReady(signal))) return false
     const offset = this.#vector!.get(partition) ?? 0
     const place = { tp: { topic: feed.topic, partition }, epoch: feed.epoch, offset }
     let run: Run

@@ -34,6 +34,8 @@ export const waitMsMax = 60_000
 export const lastRecordsMax = 10_000
 /** Polls waiting at one time in the whole process. */
 export const waitingPollsMax = 10_000
+/** Answers that clients have not taken yet, over the whole process, bytes; above it reads answer OVERLOADED. */
+export const answerBytesInFlightMax = 256 * MiB
 
 // Topics.
 export const partitionsPerTopicMax = 10_000
@@ -144,6 +146,8 @@ export const tailStepBytes = 256 * KiB
 export const fanOutSlice = 256
 /** Commands of one connection that wait for those before them; above it the socket is not read. */
 export const commandsWaitingMax = 64
+/** The same in characters, because one command may have a million of them. */
+export const commandsWaitingBytesMax = 1 * MiB
 /** Replies that a client has not taken, bytes; above it the socket is not read. */
 export const repliesWaitingBytesMax = 256 * KiB
 /** Messages that cannot be read before the connection is closed. */

@@ -5,6 +5,7 @@ import { GatewayError } from '../model/errors.ts'
 import { partitionsPerTopicMax, topicsPerSubscriptionMax } from '../model/limits.ts'
 import type { Place } from '../model/place.ts'
 import { parsePlace } from '../model/place.ts'
+import { isTopicName } from '../model/topic.ts'
 
 export interface SubscribeCommand {
   readonly type: 'subscribe'
@@ -139,6 +140,10 @@ function topicNames(value: unknown): string[] {
       `'topics' names ${names.length} topics; ${topicsPerSubscriptionMax} are the most.`,
     )
   }
+  const illegal = names.find((name) => !isTopicName(name))
+  if (illegal !== undefined) {
+    throw new GatewayError('BAD_REQUEST', `'${shown(illegal)}' cannot be the name of a topic.`)
+  }
   return names
 }
 
@@ -169,8 +174,12 @@ function oneOf<T extends string>(field: string, value: unknown, words: readonly 
 }
 
 function unknownWord(what: string, word: string, known: readonly string[]): GatewayError {
-  const shown = word.length > 80 ? `${word.slice(0, 80)}…` : word
   const meant = nearest(word, known)
   const hint = meant === undefined ? `Known are ${known.join(', ')}.` : `Did you mean '${meant}'?`
-  return new GatewayError('BAD_REQUEST', `'${shown}' is not a ${what}. ${hint}`)
+  return new GatewayError('BAD_REQUEST', `'${shown(word)}' is not a ${what}. ${hint}`)
+}
+
+/** As much of a client's word as an answer repeats. */
+function shown(word: string): string {
+  return word.length > 80 ? `${word.slice(0, 80)}…` : word
 }

@@ -10,6 +10,7 @@ import type { Random } from '../kit/random.ts'
 import type { TimingWheel } from '../kit/timing-wheel.ts'
 import { errorBody, GatewayError, toGatewayError } from '../model/errors.ts'
 import {
+  commandsWaitingBytesMax,
   commandsWaitingMax,
   inboundFrameBytesMax,
   stalledSocketMs,
@@ -26,6 +27,7 @@ import type { Feed, Vector } from './feed.ts'
 import type { Feeds } from './feeds.ts'
 import { messageFrame } from './frames.ts'
 import type { PushMeter } from './push-meter.ts'
+import { Slots } from './slots.ts'
 import { SocketWriter } from './socket-writer.ts'
 import { Subscriber } from './subscriber.ts'
 import type { SubscriptionHost } from './subscription.ts'
@@ -66,9 +68,12 @@ export class Connection implements SubscriptionHost {
   readonly #socket: Socket
   readonly #writer: SocketWriter
   readonly #subscriptions = new Map<string, Subscription>()
-  /** Cursors that read the log and wait for room on the socket, in the order of their coming. */
-  #catchingUp: (() => void)[] = []
-  readonly #commands: RawMessage[] = []
+  /** For cursors that read the log. */
+  readonly #turns = new Slots(1)
+  /** Wakes the one whose turn it is and who waits for room on the socket. */
+  #onReady: (() => void) | undefined
+  readonly #commands: { readonly message: RawMessage; readonly bytes: number }[] = []
+  #commandBytes = 0
   #working = false
   #paused = false
   #unreadable = 0
@@ -115,8 +120,7 @@ export class Connection implements SubscriptionHost {
 
   over(subscription: Subscription, error?: GatewayError): void {
     this.#forget(subscription)
-    const close = error === undefined ? undefined : closeAfter(error.code)
-    if (close !== undefined) this.close(close)
+    if (error !== undefined) this.#closeAfter(error)
   }
 
   /** Tells every subscription where it stands and closes; the client comes back after `retryMs`. */
@@ -147,18 +151,20 @@ export class Connection implements SubscriptionHost {
       subscription.close()
       this.#forget(subscription)
     }
-    this.#wakeCatchingUp()
+    this.#onReady?.()
   }
 
   #onMessage(data: unknown, isBinary: boolean): void {
     if (this.#closed) return
-    const message = isBinary ? undefined : readMessage(String(data))
+    const text = isBinary ? '' : String(data)
+    const message = readMessage(text)
     if (message === undefined) {
       this.#onUnreadable()
       return
     }
-    this.#commands.push(message)
-    if (!this.#working) void this.#work()
+    this.#commands.push({ message, bytes: text.length })
+    this.#commandBytes += text.length
+    void this.#work()
     this.#readOnlyIfTaken()
   }
 
@@ -170,11 +176,14 @@ export class Connection implements SubscriptionHost {
 
   /** One command after the other; what fails is answered and never rejects. */
   async #work(): Promise<void> {
+    if (this.#working) return
     this.#working = true
-    for (;;) {
-      const message = this.#commands.shift()
-      if (message === undefined) break
-      await this.#handle(message)
+    // Replies can be far larger than commands, so for a peer that takes none no more are made.
+    while (!this.#writer.crowded) {
+      const command = this.#commands.shift()
+      if (command === undefined) break
+      this.#commandBytes -= command.bytes
+      await this.#handle(command.message)
       this.#readOnlyIfTaken()
     }
     this.#working = false
@@ -199,10 +208,15 @@ export class Connection implements SubscriptionHost {
   }
 
   #refuse(id: number | undefined, error: GatewayError): void {
-    if (error.code === 'INTERNAL') {
-      this.#parts.logger.error({ err: error, connection: this.id }, 'A command failed.')
-    }
     this.send({ type: 'error', ...(id === undefined ? {} : { id }), ...errorBody(error) })
+    this.#closeAfter(error)
+  }
+
+  /** Some errors end the connection, and bugs are logged. */
+  #closeAfter(error: GatewayError): void {
+    if (error.code === 'INTERNAL') {
+      this.#parts.logger.error({ err: error, connection: this.id }, 'A connection failed.')
+    }
     const close = closeAfter(error.code)
     if (close !== undefined) this.close(close)
   }
@@ -266,9 +280,10 @@ export class Connection implements SubscriptionHost {
 
   /** Frames name their feed and no subscription, so a feed belongs to one subscription only. */
   #refuseTwice(feeds: readonly Feed[]): void {
+    const wanted = new Set(feeds)
     for (const { sub, subscribers } of this.#subscriptions.values()) {
       for (const { feed } of subscribers) {
-        if (!feeds.includes(feed)) continue
+        if (!wanted.has(feed)) continue
         throw new GatewayError(
           'ALREADY_SUBSCRIBED',
           `'${sub}' reads topic '${feed.topic}' in this way already.`,
@@ -304,12 +319,13 @@ export class Connection implements SubscriptionHost {
       reader,
       clock,
       writer: this.#writer,
+      turn: (step) => this.#turns.run(step),
       whenReady: (signal) => this.#whenReady(signal),
       delivered: (records, bytes) => meter.delivered(records, bytes),
     }
   }
 
-  /** Cursors that catch up wait here in turn, behind those that live off the ring. */
+  /** Whoever catches up waits here in its turn, behind those that live off the ring. */
   async #whenReady(signal: AbortSignal): Promise<boolean> {
     while (!this.#writer.ready) {
       if (signal.aborted || this.#closed) return false
@@ -319,29 +335,27 @@ export class Connection implements SubscriptionHost {
           signal.removeEventListener('abort', wake)
           resolve()
         }
-        this.#catchingUp.push(wake)
+        this.#onReady = wake
         signal.addEventListener('abort', wake, { once: true })
       })
     }
     return !signal.aborted
   }
 
-  #wakeCatchingUp(): void {
-    const waiting = this.#catchingUp
-    this.#catchingUp = []
-    for (const wake of waiting) wake()
-  }
-
   #onDrain(): void {
     for (const subscription of [...this.#subscriptions.values()]) subscription.pump()
-    this.#wakeCatchingUp()
+    this.#onReady?.()
+    void this.#work()
     this.#readOnlyIfTaken()
   }
 
   /** Who sends commands faster than they are done, or takes no replies, is not read for a while. */
   #readOnlyIfTaken(): void {
     if (this.#closed) return
-    const full = this.#commands.length > commandsWaitingMax || this.#writer.crowded
+    const full =
+      this.#commands.length > commandsWaitingMax ||
+      this.#commandBytes > commandsWaitingBytesMax ||
+      this.#writer.crowded
     if (full === this.#paused) return
     this.#paused = full
     if (full) this.#ws.pause()
@@ -392,17 +406,23 @@ export class Connection implements SubscriptionHost {
 
   /** For subscriptions that would be silent for too long before the next look. */
   #heartbeat(nowMs: number): void {
-    const position: Record<string, string> = {}
-    const lag: Record<string, number> = {}
+    // Names that clients choose do not become members by assignment: `__proto__` would not.
+    const position = new Map<string, string>()
+    const lag = new Map<string, number>()
     for (const subscription of this.#subscriptions.values()) {
       const silentMs = nowMs - Math.max(subscription.sentMs, subscription.heartbeatMs)
       if (silentMs < this.#parts.heartbeatMs * 0.55) continue
       subscription.heartbeatMs = nowMs
-      position[subscription.sub] = subscription.position()
-      lag[subscription.sub] = subscription.lag()
+      position.set(subscription.sub, subscription.position())
+      lag.set(subscription.sub, subscription.lag())
     }
-    if (Object.keys(position).length === 0) return
-    this.send({ type: 'heartbeat', time: this.#parts.clock.wallMs(), position, lag })
+    if (position.size === 0) return
+    this.send({
+      type: 'heartbeat',
+      time: this.#parts.clock.wallMs(),
+      position: Object.fromEntries(position),
+      lag: Object.fromEntries(lag),
+    })
   }
 }
 

@@ -52,6 +52,13 @@ test('a bare number is refused with both spellings', () => {
   }
 })
 
+test('what can name no topic is refused, and not repeated at length', () => {
+  for (const topic of ['../orders', '', 'x'.repeat(250)]) {
+    assert.match(refusal({ ...subscribe, topics: ['orders', topic] }), /^BAD_REQUEST: .* name of/)
+  }
+  assert.ok(refusal({ ...subscribe, topics: ['x'.repeat(100_000)] }).length < 200)
+})
+
 test('members of the wrong kind are refused', () => {
   assert.match(refusal({ ...subscribe, id: -1 }), /needs an 'id'/)
   assert.match(refusal({ ...subscribe, id: '1' }), /needs an 'id'/)

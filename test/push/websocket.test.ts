@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { connect as connectTcp } from 'node:net'
 import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import NodeWebSocketModule from 'ws'
 import { Reader } from '../../src/consume/reader.ts'
 import type { PartitionPlace, TopicScope } from '../../src/consume/scope.ts'
@@ -488,6 +489,55 @@ test('a client that floods commands and reads no reply is not read on, and is se
   await until(() => client.messages.length === count + 1, `${count} replies`, 20_000)
 })
 
+test('who takes no replies gets no more of them made, however large they are', async () => {
+  const own = await openPush()
+  try {
+    const client = await own.connect()
+    client.ws.pause()
+    let most = 0
+    const count = 100_000
+    for (let i = 0; i < count; i++) {
+      // 12 characters that are answered by some 190.
+      client.send('{"type":"x"}')
+      if (i % 5000 !== 0) continue
+      await sleep(5)
+      most = Math.max(most, own.bufferedBytes())
+    }
+    assert.ok(most > 256 * 1024 && most < 320 * 1024, `${most} bytes wait for the peer`)
+    client.ws.resume()
+    await until(() => client.messages.length === count + 1, 'all replies', 20_000)
+  } finally {
+    await own.close()
+  }
+})
+
+test('commands that wait are few bytes, and all are done in the end', async () => {
+  let letGo = (): void => undefined
+  const held = new Promise<void>((resolve) => (letGo = resolve))
+  const own = await openPush(({ log, topics }) => {
+    class HeldReader extends Reader {
+      override async begin(...args: Parameters<Reader['begin']>): ReturnType<Reader['begin']> {
+        await held
+        return await super.begin(...args)
+      }
+    }
+    return { reader: new HeldReader({ log, topics, clock: systemClock }) }
+  })
+  try {
+    const client = await own.connect()
+    client.send({ type: 'subscribe', id: 1, sub: 's1', topics: ['nobody'] })
+    const text = 'x'.repeat(1_000_000)
+    for (let id = 100; id < 130; id++) client.send({ type: 'ping', id, text })
+    await sleep(300)
+    assert.ok(client.ws.bufferedAmount > 10_000_000, `${client.ws.bufferedAmount} bytes are unread`)
+    letGo()
+    await client.find(({ id }) => id === 129, 'the last reply')
+  } finally {
+    letGo()
+    await own.close()
+  }
+})
+
 test("Node's own WebSocket is served as well", async () => {
   const topic = await newTopic()
   await push.write(topic, 0, ['"hello"'])
@@ -543,12 +593,50 @@ test('a reader that stops loses nothing, costs no memory and does not hold up th
   }
 })
 
+test('a slow reader of many topics costs about one read of each, not one for every try', async () => {
+  let reads = 0
+  const own = await openPush(({ log, topics }) => {
+    class CountingReader extends Reader {
+      override run(...args: Parameters<Reader['run']>): ReturnType<Reader['run']> {
+        reads++
+        return super.run(...args)
+      }
+    }
+    return { reader: new CountingReader({ log, topics, clock: systemClock }) }
+  })
+  try {
+    const names = Array.from({ length: 60 }, (_, i) => `many-${i}`)
+    const value = `"${'x'.repeat(25_000)}"`
+    for (const name of names) {
+      await own.createTopic(name, 1)
+      await own.write(name, 0, Array<string>(10).fill(value))
+      await own.write(name, 0, Array<string>(10).fill(value))
+    }
+    const slow = await own.connect()
+    slow.ws.pause()
+    slow.send({ type: 'subscribe', id: 1, sub: 's1', topics: names, from: 'earliest' })
+    await until(() => own.bufferedBytes() > 0, 'the socket to be full')
+    // It takes a little and rests: every rest is room for all cursors to read what cannot be sent.
+    while (slow.recordCount < names.length * 20) {
+      slow.ws.resume()
+      await sleep(1)
+      slow.ws.pause()
+      await sleep(10)
+    }
+    assert.ok(reads <= names.length * 5, `${reads} reads`)
+  } finally {
+    await own.close()
+  }
+})
+
 test('heartbeats come when nothing else does, and a peer that says nothing is left', async () => {
   const own = await openPush({ heartbeatMs: 300 })
   try {
     await own.createTopic('quiet', 1)
     const alive = await own.connect()
     await alive.ask({ type: 'subscribe', sub: 's1', topics: ['quiet'] })
+    const named = await own.connect()
+    await named.ask({ type: 'subscribe', sub: '__proto__', topics: ['quiet'] })
     const dead = new PushClient(own.url)
     await dead.welcomed()
     // A half-open peer: its answers to pings never leave.
@@ -557,6 +645,7 @@ test('heartbeats come when nothing else does, and a peer that says nothing is le
     const heartbeat = await alive.type('heartbeat')
     assert.match((heartbeat['position'] as Record<string, string>)['s1']!, /\.0-0$/)
     assert.deepEqual(heartbeat['lag'], { s1: 0 })
+    assert.deepEqual(Object.keys((await named.type('heartbeat'))['lag'] as object), ['__proto__'])
     assert.deepEqual(await dead.closedBy(), { code: 4504, reason: 'PEER_TIMEOUT' })
     assert.equal(alive.closed, undefined)
     await until(() => alive.messages.filter(({ type }) => type === 'heartbeat').length > 4, 'more')

@@ -82,6 +82,11 @@ export class Call implements CallContext {
   onWritten(listener: (whole: boolean) => void): void {
     // 'close' comes after 'finish' as well as without it; only then is it known which one it was.
     const { response } = this
+    if (response.destroyed) {
+      // The client left while its answer was being made: no event comes any more.
+      listener(false)
+      return
+    }
     let finished = false
     response.once('finish', () => {
       finished = true

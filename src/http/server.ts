@@ -15,13 +15,19 @@ import type { Logger } from '../kit/logger.ts'
 import type { Random } from '../kit/random.ts'
 import { randomId } from '../kit/random.ts'
 import { GatewayError } from '../model/errors.ts'
-import { bodyBytesInFlightMax, bodyBytesMax, waitMsMax } from '../model/limits.ts'
+import {
+  answerBytesInFlightMax,
+  bodyBytesInFlightMax,
+  bodyBytesMax,
+  waitMsMax,
+} from '../model/limits.ts'
 import { anonymous } from '../model/principal.ts'
 import type { Producer } from '../produce/producer.ts'
 import type { HttpMeter, RouterParts } from './contract-router.ts'
 import { bindContract, silentHttpMeter } from './contract-router.ts'
 import type { Documents } from './documents.ts'
 import { loadDocuments } from './documents.ts'
+import { AnswersInFlight } from './exchange/answers-in-flight.ts'
 import { WaitingCalls } from './exchange/waiting-calls.ts'
 import { Gate } from './gate.ts'
 import { nativeSurface } from './native/errors.ts'
@@ -55,6 +61,8 @@ export interface HttpServerParts {
   readonly meter?: HttpMeter
   /** Default: those of the model. */
   readonly bodyLimits?: BodyLimits
+  /** Of answers that clients have not taken yet. Default: that of the model. */
+  readonly answerBytesMax?: number
   /** Default: those of the package. */
   readonly documents?: Documents
 }
@@ -137,7 +145,8 @@ export function createHttpServer(parts: HttpServerParts): FastifyInstance {
     authenticate: () => anonymous,
   }
   registerOps(server, { ...parts, documents })
-  const surfaces = { ...parts, publicUrl: parts.origins.publicUrl }
+  const answers = new AnswersInFlight(parts.answerBytesMax ?? answerBytesInFlightMax)
+  const surfaces = { ...parts, answers, publicUrl: parts.origins.publicUrl }
   bindContract(server, documents.native, nativeHandlers(surfaces), nativeSurface, router)
   bindContract(server, documents.v2, v2Handlers(surfaces), v2Surface, router)
   gate.learnRoutes([documents.native, documents.v2])

@@ -320,6 +320,19 @@ test('a topic that does not exist is 404 with the command that makes it', async 
   await http.head('/v1/topics/nowhere/records').expect(404)
 })
 
+test('no command is made of a name that cannot be a topic', async () => {
+  const refused = await http.post('/v1/topics/__settings/records').send('x').expect(404)
+  assert.doesNotMatch(problemOf(refused).detail, /curl|create/i)
+})
+
+test('HEAD of an export says what a GET would be, without reading it all', async () => {
+  const topic = await newTopic()
+  await produce(topic).send('one').expect(200)
+  const path = `/v1/topics/${topic}/partitions/0/records`
+  const { headers } = await http.head(path).set('Accept', 'application/x-ndjson').expect(200)
+  assert.equal(headers['content-type'], 'application/x-ndjson')
+})
+
 test('HEAD on the records route tells shippers that the topic is there', async () => {
   const topic = await newTopic()
   await http.head(`/v1/topics/${topic}/records`).expect(200)

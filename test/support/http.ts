@@ -34,7 +34,10 @@ export interface TestHttp {
 }
 
 export type TestHttpOptions = Partial<
-  Pick<HttpServerParts, 'origins' | 'autoCreate' | 'bodyLimits' | 'meter' | 'logger'>
+  Pick<
+    HttpServerParts,
+    'origins' | 'autoCreate' | 'bodyLimits' | 'answerBytesMax' | 'meter' | 'logger'
+  >
 >
 
 const documents = loadDocuments()

@@ -4,6 +4,7 @@ import type { Reader } from '../../consume/reader.ts'
 import type { operations } from '../../contract/native.ts'
 import type { Handlers } from '../../contract/operations.ts'
 import type { Producer } from '../../produce/producer.ts'
+import type { AnswersInFlight } from '../exchange/answers-in-flight.ts'
 import type { CallContext } from '../exchange/call.ts'
 import { recordHandlers } from './records.ts'
 import type { GatewayFacts } from './root.ts'
@@ -14,6 +15,7 @@ export interface NativeParts {
   readonly topics: TopicAdmin
   readonly producer: Producer
   readonly reader: Reader
+  readonly answers: AnswersInFlight
   readonly facts: () => GatewayFacts
   readonly publicUrl: string | undefined
   readonly autoCreate: 'compat' | 'all' | 'none'

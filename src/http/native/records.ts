@@ -9,7 +9,9 @@ import { GatewayError, toGatewayError } from '../../model/errors.ts'
 import type { Place } from '../../model/place.ts'
 import { parsePlace } from '../../model/place.ts'
 import { formatPosition } from '../../model/position.ts'
+import { isInternalTopic, isTopicName } from '../../model/topic.ts'
 import type { ProduceRequest, Producer, RecordResult } from '../../produce/producer.ts'
+import type { AnswersInFlight } from '../exchange/answers-in-flight.ts'
 import { baseUrl } from '../exchange/base-url.ts'
 import type { CallContext } from '../exchange/call.ts'
 import { retryAfterSeconds } from '../exchange/surface.ts'
@@ -19,6 +21,7 @@ import { writeExportEnd, writeLines, writeReadAnswer, writeRecord, writeResults 
 export interface RecordParts {
   readonly producer: Producer
   readonly reader: Reader
+  readonly answers: AnswersInFlight
   readonly publicUrl: string | undefined
   readonly autoCreate: 'compat' | 'all' | 'none'
 }
@@ -42,27 +45,30 @@ export function recordHandlers(
       const { partition: partitions, ...query } = call.query
       const { topic } = call.params
       const wanted = partitions === undefined ? { topic } : { topic, partitions }
-      return readRecords(parts.reader, call, [wanted], query)
+      return readRecords(parts, call, [wanted], query)
     },
 
     readPartition(call) {
       const { topic, partition } = call.params
-      return readRecords(parts.reader, call, [{ topic, partitions: [partition] }], call.query)
+      return readRecords(parts, call, [{ topic, partitions: [partition] }], call.query)
     },
 
     readTopics(call) {
       const { topic: topics, ...query } = call.query
       return readRecords(
-        parts.reader,
+        parts,
         call,
         topics.map((topic) => ({ topic })),
         query,
       )
     },
 
-    async readRecord({ principal, params: { topic, partition, offset }, query: { format } }) {
-      const record = await parts.reader.record(principal, { topic, partition }, offset)
-      return { status: 200, written: json(writeRecord(record, format ?? 'json')) }
+    async readRecord(call) {
+      const { topic, partition, offset } = call.params
+      const record = await parts.reader.record(call.principal, { topic, partition }, offset)
+      const bytes = writeRecord(record, call.query.format ?? 'json')
+      parts.answers.admit(call, bytes.length)
+      return { status: 200, written: json(bytes) }
     },
   }
 }
@@ -107,6 +113,8 @@ async function produce(
     return await parts.producer.produce(principal, request)
   } catch (error) {
     if (!(error instanceof GatewayError) || error.code !== 'UNKNOWN_TOPIC') throw error
+    // What cannot be made is not told how to be made; nor may any text of a client's be pasted.
+    if (!isTopicName(request.topic) || isInternalTopic(request.topic)) throw error
     const url = `${baseUrl(parts.publicUrl, call.host)}/v1/topics`
     throw new GatewayError(
       'UNKNOWN_TOPIC',
@@ -170,7 +178,7 @@ interface ReadQuery {
 }
 
 async function readRecords(
-  reader: Reader,
+  { reader, answers }: RecordParts,
   call: CallContext,
   topics: ReadRequest['topics'],
   query: ReadQuery,
@@ -192,11 +200,9 @@ async function readRecords(
   const answer = await reader.read(call.principal, request)
   try {
     const position = formatPosition(answer.position)
-    return {
-      status: 200,
-      headers: { 'ebbgate-position': position },
-      written: json(writeReadAnswer(answer, position, format)),
-    }
+    const bytes = writeReadAnswer(answer, position, format)
+    answers.admit(call, bytes.length)
+    return { status: 200, headers: { 'ebbgate-position': position }, written: json(bytes) }
   } finally {
     answer.release()
   }
@@ -233,13 +239,8 @@ async function exportRecords(
   const until: Place = { at: 'position', position: toPosition(start.untils ?? []) }
   const bounded: ReadRequest = { ...request, until }
   const first = await reader.read(call.principal, bounded)
-  return {
-    status: 200,
-    written: {
-      contentType: 'application/x-ndjson',
-      bytes: exportLines(reader, call, bounded, first, format),
-    },
-  }
+  const lines = exportLines(reader, call, bounded, first, format)
+  return { status: 200, written: { contentType: 'application/x-ndjson', bytes: lines } }
 }
 
 async function* exportLines(
@@ -264,6 +265,8 @@ async function* exportLines(
     }
     if (lines.length > 0) yield lines
     if (left !== undefined) left -= count
+    // Nobody sees more of it: reading on would only cost.
+    if (call.method === 'HEAD') return
     if (answer.live || left === 0) {
       yield writeExportEnd(formatPosition(position), gaps)
       return

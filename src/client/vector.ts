@@ -32,6 +32,11 @@ export class PositionVector {
     this.#epochs.delete(epoch)
   }
 
+  /** Forgets the topics that the other one does not name. */
+  keepEpochsOf(other: PositionVector): void {
+    for (const epoch of this.#epochs.keys()) if (!other.#epochs.has(epoch)) this.delete(epoch)
+  }
+
   copyFrom(other: PositionVector): void {
     this.#epochs.clear()
     for (const [epoch, offsets] of other.#epochs) this.#epochs.set(epoch, new Map(offsets))

@@ -446,6 +446,8 @@ export interface components {
                 [key: string]: string;
             };
             position?: components["schemas"]["Position"];
+            /** @description The end of a subscription that has one, as offsets; for going on after a break. */
+            until?: components["schemas"]["Position"];
             time?: number;
         };
         /** @description With `id` a reply; with `sub` the end of that subscription. */

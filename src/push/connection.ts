@@ -274,6 +274,7 @@ export class Connection implements SubscriptionHost {
       sub,
       feeds: Object.fromEntries(feeds.map((feed) => [feed.topic, feed.id])),
       position: formatPosition(toPosition(start.places)),
+      ...(start.untils === undefined ? {} : { until: formatPosition(toPosition(start.untils)) }),
     })
     subscription.open(subscribers, start.gaps)
   }

@@ -42,6 +42,8 @@ export class Client implements SubscriptionHost {
   /** Subscribe commands that were sent and not answered yet, by id. */
   readonly #asked = new Map<number, ClientSubscription>()
   readonly #feeds = new Map<string, ClientSubscription>()
+  /** Subscribe commands that the gateway could not do just now. */
+  readonly #retries = new Set<ReturnType<typeof setTimeout>>()
   #state: ClientState = 'connecting'
   #socket: WebSocket | undefined
   #timer: ReturnType<typeof setTimeout> | undefined
@@ -162,7 +164,7 @@ export class Client implements SubscriptionHost {
         const subscription = this.#asked.get(message.id)
         this.#asked.delete(message.id)
         if (subscription === undefined || subscription.over) return
-        subscription.accepted(message.position ?? '')
+        subscription.accepted(message.position ?? '', message.until)
         for (const feed of Object.values(message.feeds ?? {})) this.#feeds.set(feed, subscription)
         return
       }
@@ -197,9 +199,12 @@ export class Client implements SubscriptionHost {
     if (id !== undefined) this.#asked.delete(id)
     if (subscription === undefined || subscription.over) return
     if (retriable) {
-      setTimeout(() => {
-        if (this.#state === 'open' && !subscription.over) this.#ask(subscription)
+      // Of this socket alone: the next one asks for everything as soon as it is welcomed.
+      const retry = setTimeout(() => {
+        this.#retries.delete(retry)
+        if (!subscription.over) this.#ask(subscription)
       }, message.retryAfterMs ?? shortMs)
+      this.#retries.add(retry)
       return
     }
     this.#subscriptions.delete(subscription.sub)
@@ -274,6 +279,8 @@ export class Client implements SubscriptionHost {
     this.#socket = undefined
     this.#asked.clear()
     this.#feeds.clear()
+    for (const retry of this.#retries) clearTimeout(retry)
+    this.#retries.clear()
     if (socket !== undefined && socket.readyState < 2) socket.close(code, reason?.slice(0, 60))
   }
 

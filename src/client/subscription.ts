@@ -49,6 +49,8 @@ export class ClientSubscription implements AsyncIterable<ClientRecord> {
   readonly #taken = new PositionVector()
   readonly #topics: Set<string>
   readonly #epochs = new Map<string, string>()
+  /** Where it ends, once the server has turned the words into offsets. */
+  readonly #until = new PositionVector()
   #waiting: ClientRecord[] = []
   #hasUntaken = false
   #wake: (() => void) | undefined
@@ -117,8 +119,9 @@ export class ClientSubscription implements AsyncIterable<ClientRecord> {
 
   /** The command that begins it, or goes on where it stands. */
   command(id: number): Readonly<Record<string, unknown>> {
-    const { partitions, from, until, onGap, format } = this.options
-    const start = this.#vector.format() ?? from
+    const { partitions, onGap, format } = this.options
+    const start = this.#vector.format() ?? this.options.from
+    const until = this.#until.format() ?? this.options.until
     return {
       type: 'subscribe',
       id,
@@ -133,9 +136,10 @@ export class ClientSubscription implements AsyncIterable<ClientRecord> {
   }
 
   /** The server has taken it up at this position. */
-  accepted(position: string): void {
+  accepted(position: string, until?: string): void {
     this.#vector.clear()
     this.#vector.merge(position)
+    if (until !== undefined) this.#until.merge(until)
   }
 
   /** It reads more than before. */
@@ -156,13 +160,20 @@ export class ClientSubscription implements AsyncIterable<ClientRecord> {
     this.#resumes = 0
     if (!this.#hasUntaken) this.#taken.copyFrom(this.#vector)
     this.#vector.set(epoch, partition, next)
+    let thrown: { readonly error: unknown } | undefined
     message.records.forEach((record, i) => {
       const offset = message.offsets?.[i] ?? from + i
       if (offset < expected || this.#over) return
-      this.#deliver({ topic, epoch, partition, offset, ...record })
+      try {
+        this.#deliver({ topic, epoch, partition, offset, ...record })
+      } catch (error) {
+        // The frame counts as taken, so the rest of it is given out before anybody hears of this.
+        thrown ??= { error }
+      }
     })
     this.#wakeUp()
     if (this.isFull) this.#host.pressureChanged()
+    if (thrown !== undefined) throw thrown.error
   }
 
   gap(message: GapMessage): void {
@@ -182,6 +193,7 @@ export class ClientSubscription implements AsyncIterable<ClientRecord> {
   topicEnded(topic: string, position: string): void {
     this.#topics.delete(topic)
     this.accepted(position)
+    this.#until.keepEpochsOf(this.#vector)
   }
 
   /** It is over. Records that wait are still given out. */

@@ -284,3 +284,87 @@ test('a server that falls silent is asked once and then left', async (t) => {
     server.asked.some(({ connection, message }) => connection === 1 && message['type'] === 'ping'),
   )
 })
+
+test('a refusal that may heal is not asked for twice when the connection changes meanwhile', async (t) => {
+  const server = await openScripted(t, (socket, connection) => {
+    say(socket, welcome)
+    let asked = 0
+    socket.on('message', (data: Buffer) => {
+      const { id, sub } = JSON.parse(data.toString()) as Record<string, string>
+      if (connection === 1) {
+        const late = { code: 'IO_ERROR', message: 'Disk.', retriable: true, applied: 'maybe' }
+        say(socket, { type: 'error', id, ...late, retryAfterMs: 150 })
+        socket.close(4503, 'DRAINING retry=20')
+      } else if (++asked === 1) {
+        say(socket, { type: 'ok', id, sub, feeds: { t: 'f1' }, position: '1.e1.0-0' })
+        setTimeout(() => say(socket, frame(0, [7])), 300)
+      } else {
+        const twice = { code: 'ALREADY_SUBSCRIBED', message: '.', retriable: false, applied: 'no' }
+        say(socket, { type: 'error', id, ...twice })
+      }
+    })
+  })
+  const client = open(t, { url: server.url })
+  for await (const { value } of client.subscribe({ topics: ['t'] })) {
+    assert.equal(value, 7)
+    break
+  }
+})
+
+test('an end in words is the same offset after a break, however much was written since', async (t) => {
+  const topic = await newTopic()
+  await push.write(topic, 0, Array<string>(3).fill('"before"'))
+  const { id } = push.engine.topics.known(topic)!
+  const real = await push.connect()
+  const command = { type: 'subscribe', sub: 's1', topics: [topic], from: 'earliest' }
+  assert.equal((await real.ask({ ...command, until: 'latest' }))['until'], `1.${id}.0-3`)
+  const endless = await real.ask({ ...command, sub: 's2', format: 'text' })
+  assert.deepEqual([endless.type, endless['until']], ['ok', undefined])
+
+  const server = await openScripted(t, (socket, connection) => {
+    answering(() => [frame(connection - 1, [connection])])(socket)
+    socket.prependListener('message', (data: Buffer) => {
+      const { id: command, sub } = JSON.parse(data.toString()) as Record<string, string>
+      if (connection > 1) return
+      const [feeds, position, end] = [{ t: 'f1' }, '1.e1.0-0', '1.e1.0-2']
+      say(socket, { type: 'ok', id: command, sub, feeds, position, until: end })
+      setTimeout(() => socket.terminate(), 20)
+    })
+  })
+  const client = open(t, { url: server.url })
+  client.subscribe({ topics: ['t'], from: 'earliest', until: 'latest' })
+  const again = (): Record<string, unknown> | undefined =>
+    server.asked.find(({ connection }) => connection === 2)?.message
+  await until(() => again() !== undefined, 'the second subscribe')
+  assert.deepEqual([again()!['from'], again()!['until']], ['1.e1.0-1', '1.e1.0-2'])
+})
+
+test('a listener that throws loses none of the records behind', async (t) => {
+  const sockets: WebSocketOfTest[] = []
+  class WebSocketOfTest {
+    readyState = 1
+    onmessage: ((event: { data: string }) => void) | undefined
+    constructor() {
+      sockets.push(this)
+    }
+    send(): void {}
+    close(): void {
+      this.readyState = 3
+    }
+  }
+  const Fake = WebSocketOfTest as unknown as NonNullable<ConnectOptions['WebSocket']>
+  const client = open(t, { url: 'http://127.0.0.1:1', WebSocket: Fake })
+  const seen: unknown[] = []
+  client.subscribe({
+    topics: ['t'],
+    onRecord: ({ value }) => {
+      seen.push(value)
+      if (value === 1) throw new Error('the application failed')
+    },
+  })
+  const hear = (message: object): void => sockets[0]!.onmessage!({ data: JSON.stringify(message) })
+  hear(welcome)
+  hear({ type: 'ok', id: 1, sub: 's1', feeds: { t: 'f1' }, position: '1.e1.0-0' })
+  assert.throws(() => hear(frame(0, [0, 1, 2, 3])), /the application failed/)
+  assert.deepEqual(seen, [0, 1, 2, 3])
+})

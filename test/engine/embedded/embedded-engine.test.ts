@@ -1,66 +1,26 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { EmbeddedEngine } from '../../../src/engine/embedded/embedded-engine.ts'
 import { readRecords } from '../../../src/model/batch-reader.ts'
-import { writeBatch } from '../../../src/model/batch-writer.ts'
 import { GatewayError } from '../../../src/model/errors.ts'
 import { readInt32 } from '../../../src/model/offset.ts'
 import { openTestEngine } from '../../support/engine.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
+import {
+  append,
+  batchOf,
+  call,
+  code,
+  fetch,
+  newTopic,
+  tp,
+  turnsUntil,
+  values,
+} from '../../support/one-partition.ts'
 import { SimDisk } from '../../support/sim-disk.ts'
 
-const call = { timeoutMs: 5_000 }
-const tp = { topic: 't', partition: 0 }
 /** Where a batch header holds the leader epoch. */
 const leaderEpochAt = 12
 const log = 'logs/t-0/00000000000000000000.log'
-
-function batchOf(value: string, timestamp?: number): Uint8Array {
-  const time = timestamp === undefined ? {} : { timestamp }
-  return writeBatch([{ key: null, value: Buffer.from(value), headers: [], ...time }], Date.now())
-}
-
-async function append(engine: EmbeddedEngine, value: string): Promise<number> {
-  const [result] = await engine.log.append([{ tp, batch: batchOf(value), trusted: true }], call)
-  if (result!.error !== undefined) throw result!.error
-  return result!.offsets!.base
-}
-
-async function fetch(engine: EmbeddedEngine, from: number, bytesMax = 1_000_000) {
-  const [slice] = await engine.log.fetch([{ tp, from, bytesMax }], { ...call, bytesMax })
-  return slice!
-}
-
-async function values(engine: EmbeddedEngine, from = 0): Promise<string[]> {
-  const { batches, error } = await fetch(engine, from)
-  if (error !== undefined) throw error
-  return batches
-    .flatMap((batch) => readRecords(batch))
-    .map(({ value }) => Buffer.from(value!).toString())
-}
-
-async function newTopic(
-  engine: EmbeddedEngine,
-  config: Record<string, string> = {},
-): Promise<void> {
-  const [outcome] = await engine.topics.create([{ name: 't', partitions: 1, config }], call)
-  if (outcome!.error !== undefined) throw outcome!.error
-}
-
-function code(expected: string): (error: unknown) => boolean {
-  return (error) => {
-    assert.ok(error instanceof GatewayError, String(error))
-    assert.equal(error.code, expected)
-    return true
-  }
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  for (let turns = 0; !condition(); turns++) {
-    assert.ok(turns < 20_000, 'the condition did not come true')
-    await new Promise((resolve) => setImmediate(resolve))
-  }
-}
 
 /** The disk as it is when the process is killed at this moment. */
 function killed(disk: SimDisk): SimDisk {
@@ -154,7 +114,7 @@ describe('a start', () => {
     const { engine, disk } = await openTestEngine()
     await newTopic(engine)
     await append(engine, 'a')
-    await until(() => disk.files().has('journal/0002.jnl'))
+    await turnsUntil(() => disk.files().has('journal/0002.jnl'))
     const after = killed(disk)
     // The killed process had just made a file, and its folder was not synced yet.
     await after.remove('journal/0002.jnl')
@@ -241,7 +201,7 @@ describe('segments', () => {
     const { engine, disk, close } = await openTestEngine({ hotTailBytes: 0 })
     await newTopic(engine, { 'segment.bytes': '1000' })
     for (let i = 0; i < 10; i++) await append(engine, 'x'.repeat(230))
-    await until(() => engine.log.pressure.inFlightBytes === 0)
+    await turnsUntil(() => engine.log.pressure.inFlightBytes === 0)
     const logs = [...disk.files()].filter(([name]) => name.endsWith('.log'))
     assert.deepEqual(
       logs.map(([name]) => name.slice(9)),
@@ -276,7 +236,7 @@ describe('damage below the last checkpoint', () => {
     const { engine, disk, close } = await openTestEngine({ hotTailBytes: 0 })
     await newTopic(engine)
     for (const value of ['aaaa', 'bbbb', 'cccc']) await append(engine, value)
-    await until(() => engine.log.pressure.inFlightBytes === 0)
+    await turnsUntil(() => engine.log.pressure.inFlightBytes === 0)
     const bytes = disk.bytesOf(log)
     const size = bytes.length / 3
     for (let bit = 0; bit < 61 * 8; bit++) {
@@ -335,7 +295,7 @@ describe('damage below the last checkpoint', () => {
     const { engine, disk, close } = await openTestEngine({ hotTailBytes: 0 })
     await newTopic(engine)
     await append(engine, 'a')
-    await until(() => engine.log.pressure.inFlightBytes === 0)
+    await turnsUntil(() => engine.log.pressure.inFlightBytes === 0)
     disk.faults.read = () => 'EIO'
     assert.equal((await fetch(engine, 0)).error?.code, 'CORRUPT_BATCH')
     disk.faults.read = () => undefined
@@ -406,11 +366,11 @@ describe('a failing disk', () => {
     const { engine, disk, close } = await openTestEngine({ clock })
     await newTopic(engine)
     await append(engine, 'a')
-    await until(() => engine.log.pressure.inFlightBytes === 0)
+    await turnsUntil(() => engine.log.pressure.inFlightBytes === 0)
     disk.faults.write = (path, dsync) => (path.startsWith('logs/') && !dsync ? 'ENOSPC' : undefined)
     // The journal has it, so it is acknowledged; it stays in memory until there is room.
     assert.equal(await append(engine, 'b'), 1)
-    await until(() => engine.health().state === 'full')
+    await turnsUntil(() => engine.health().state === 'full')
     await assert.rejects(append(engine, 'c'), code('DISK_FULL'))
     assert.deepEqual(await values(engine), ['a', 'b'])
     const [committed] = await engine.groups.commit({ groupId: 'g' }, [{ tp, offset: 1 }], call)
@@ -433,7 +393,7 @@ describe('a failing disk', () => {
     await newTopic(engine)
     disk.faults.write = (path, dsync) => (path.startsWith('logs/') && !dsync ? 'ENOSPC' : undefined)
     await append(engine, 'a')
-    await until(() => engine.health().state === 'full')
+    await turnsUntil(() => engine.health().state === 'full')
     await close()
     disk.faults.write = () => undefined
     const again = await openTestEngine({ disk })
@@ -490,7 +450,7 @@ describe('time', () => {
     assert.deepEqual([result!.error?.code, result!.error?.applied], ['TIMEOUT', 'maybe'])
     isHeld = false
     for (const run of held.splice(0)) run()
-    await until(() => engine.log.pressure.inFlightBytes === 0)
+    await turnsUntil(() => engine.log.pressure.inFlightBytes === 0)
     assert.deepEqual(await values(engine), ['a'])
     await close()
   })
@@ -578,7 +538,7 @@ describe('what is shown', () => {
     const disk = new SimDisk({ schedule: (run) => (isHeld ? held.push(run) : setImmediate(run)) })
     const { engine, close } = await openTestEngine({ disk })
     await engine.topics.create([{ name: 't', partitions: 2 }], call)
-    await until(() => engine.log.pressure.inFlightBytes === 0)
+    await turnsUntil(() => engine.log.pressure.inFlightBytes === 0)
     isHeld = true
     const other = { topic: 't', partition: 1 }
     const done = engine.transactions.transact(
@@ -606,7 +566,7 @@ describe('what is shown', () => {
     await done
     assert.deepEqual(await shown(), [1, 1])
     await creating
-    await until(() => committed !== undefined)
+    await turnsUntil(() => committed !== undefined)
     await close()
   })
 })

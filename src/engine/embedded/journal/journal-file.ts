@@ -6,7 +6,6 @@
  *   0 magic "EBBJ" · 4 format u32 · 8 fileSeq u32 · 12 generation u32 · 16 firstFrameSeq u64 · 24 crc u32
  */
 import { crc32c } from '../../../kit/crc32c.ts'
-import { transactBytesMax } from '../../../model/limits.ts'
 import { readInt64, readUint32, writeInt32, writeInt64 } from '../../../model/offset.ts'
 import type { Disk, DiskFile } from '../disk/disk.ts'
 import type { Frame } from './journal-frame.ts'
@@ -25,8 +24,6 @@ const magic = 0x4542_424a
 const format = 1
 const secondCopyAt = 2048
 const headerBytes = 28
-/** The largest frame: a transaction, or one batch of the largest size, with their headers. */
-const frameBytesMax = transactBytesMax + blockBytes
 const readAheadBytes = 1024 * 1024
 
 export interface JournalHeader {
@@ -107,8 +104,8 @@ export class JournalFile {
   async frameAt(position: number): Promise<Frame | undefined> {
     if (this.#header === undefined || position + frameHeaderBytes > this.bytes) return undefined
     const claim = readFrameClaim(await this.#bytesAt(position, frameHeaderBytes))
-    if (claim === undefined || claim.bytes > frameBytesMax) return undefined
-    if (position + paddedBytes(claim.bytes) > this.bytes) return undefined
+    // No other limit: whatever was written and acknowledged must be found again.
+    if (claim === undefined || position + paddedBytes(claim.bytes) > this.bytes) return undefined
     return decodeFrame(await this.#bytesAt(position, claim.bytes), this.#seed)
   }
 

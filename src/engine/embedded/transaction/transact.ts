@@ -16,6 +16,9 @@ import { preconditionRefusal } from '../log/append-check.ts'
 import type { EmbeddedLog } from '../log/embedded-log.ts'
 import type { PartitionLog } from '../log/partition-log.ts'
 
+/** What one commit takes in a frame at most, without its metadata; the first one's also covers the group. */
+const commitBytesMax = 320
+
 /** What a transaction asks of the groups. */
 export interface TransactedOffsets {
   checkCommit(group: GroupRef, commits: readonly CommittedOffset[]): GatewayError | undefined
@@ -94,6 +97,9 @@ export class EmbeddedTransactions implements Transactions {
       if (refusal !== undefined) return refusal
       ends.set(log, end + lastOffsetDeltaOf(entry.batch) + 1)
       logs.push(log)
+    }
+    for (const { metadata = '' } of offsets?.commits ?? []) {
+      bytes += commitBytesMax + Buffer.byteLength(metadata)
     }
     if (bytes > transactBytesMax) {
       return new GatewayError(

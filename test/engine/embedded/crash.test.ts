@@ -1,0 +1,113 @@
+/** What a crash must not take, at moments too rare for random runs to meet. */
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { openTestEngine } from '../../support/engine.ts'
+import {
+  append,
+  batchOf,
+  call,
+  code,
+  fetch,
+  newTopic,
+  tp,
+  turnsUntil,
+  values,
+} from '../../support/one-partition.ts'
+import { SimDisk } from '../../support/sim-disk.ts'
+
+/** A power cut that takes everything it may. */
+const nothingKept = () => 0.99
+
+/** A disk whose writes to some files wait until the test lets them through. */
+class HeldDisk extends SimDisk {
+  readonly held: (() => void)[] = []
+  isHeld: (what: string, path: string) => boolean = () => false
+
+  constructor() {
+    let last: [string, string] = ['', '']
+    super({
+      schedule: (run) => {
+        if (this.isHeld(...last)) this.held.push(run)
+        else setImmediate(run)
+      },
+    })
+    this.onOperation = (what, path) => {
+      last = [what, path]
+    }
+  }
+
+  letGo(): void {
+    this.isHeld = () => false
+    for (const run of this.held.splice(0)) run()
+  }
+}
+
+describe('a checkpoint while a topic is deleted', () => {
+  test('covers the topic as long as its delete is not durable', async () => {
+    const disk = new HeldDisk()
+    const { engine } = await openTestEngine({ disk })
+    await newTopic(engine)
+    const isSegment = (path: string) => path.endsWith('.log')
+    disk.isHeld = (what, path) => what === 'write' && isSegment(path)
+    await append(engine, 'promised')
+    await turnsUntil(() => disk.held.length === 1)
+    const checkpoint = engine.checkpoint()
+    await new Promise((resolve) => setImmediate(resolve))
+    // The frame of the delete stays on its way to the disk, and the machine goes down.
+    disk.isHeld = (what, path) => what === 'write' && path.endsWith('.jnl')
+    const deleting = engine.topics.delete(['t'], call)
+    await turnsUntil(() => disk.held.length === 2)
+    disk.held.shift()!()
+    await checkpoint
+    disk.crash(nothingKept)
+    disk.letGo()
+    void deleting.catch(() => undefined)
+    const again = await openTestEngine({ disk })
+    assert.deepEqual(await values(again.engine), ['promised'])
+    await append(again.engine, 'and goes on')
+    await again.close()
+  })
+})
+
+describe('a transaction at its limit', () => {
+  const metadata = 'm'.repeat(4096)
+  const commits = Array.from({ length: 20 }, (_, partition) => ({
+    tp: { topic: 't', partition },
+    offset: 1,
+    metadata,
+  }))
+
+  test('counts its commits: what does not fit is refused whole', async () => {
+    const { engine, close } = await openTestEngine()
+    const config = { 'max.message.bytes': String(16 * 1024 * 1024) }
+    await engine.topics.create([{ name: 't', partitions: 20, config }], call)
+    const value = 'x'.repeat(16 * 1024 * 1024 - 50_000)
+    const transaction = {
+      entries: [{ tp, batch: batchOf(value), trusted: true }],
+      offsets: { group: { groupId: 'g' }, commits },
+    }
+    await assert.rejects(engine.transactions.transact(transaction, call), code('BODY_TOO_LARGE'))
+    assert.deepEqual((await fetch(engine, 0)).readableEnd, 0)
+    assert.deepEqual(await engine.groups.committed({ groupId: 'g' }, 'all', call), [])
+    await close()
+  })
+
+  test('and any other frame that was acknowledged is found again, however large', async () => {
+    const journalSizes = { firstFileBytes: 40 * 1024 * 1024, fileBytes: 40 * 1024 * 1024 }
+    const { engine, disk } = await openTestEngine({ journalSizes })
+    await engine.topics.create([{ name: 't', partitions: 5000 }], { timeoutMs: 60_000 })
+    const many = Array.from({ length: 5000 }, (_, partition) => ({
+      tp: { topic: 't', partition },
+      offset: partition,
+      metadata,
+    }))
+    const results = await engine.groups.commit({ groupId: 'g' }, many, call)
+    if (results.some(({ error }) => error === undefined)) {
+      const again = await openTestEngine({ disk: disk.clone(), journalSizes })
+      const found = await again.engine.groups.committed({ groupId: 'g' }, 'all', call)
+      assert.equal(found.length, results.filter(({ error }) => error === undefined).length)
+      await again.close()
+    }
+    await engine.close()
+  })
+})

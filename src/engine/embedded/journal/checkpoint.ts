@@ -117,6 +117,8 @@ export class Checkpointer {
     const bytes = this.#bytesSince
     await state.written(frameSeq)
     await state.sync()
+    // After a failure somewhere else a sync may succeed and mean nothing.
+    if (committer.fenced) throw new GatewayError('UNAVAILABLE', 'The disk failed meanwhile.')
     await snapshots.save({ generation, logTimeMs, position, sections })
     await snapshots.prune()
     this.#lastFrameSeq = frameSeq

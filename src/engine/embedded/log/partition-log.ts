@@ -336,8 +336,13 @@ export class PartitionLog implements BatchOwner {
     }
   }
 
-  /** Makes written bytes and indexes durable; the folder follows separately. */
-  async syncSegments(): Promise<void> {
+  /** Whether something on the disk is not durable yet, apart from bytes still to be written. */
+  get needsSync(): boolean {
+    return this.folderNeedsSync || this.#segments.some((segment) => segment.needsSync)
+  }
+
+  /** Makes written bytes and indexes durable, then the names of new files. */
+  async sync(): Promise<void> {
     for (const segment of this.#segments) {
       try {
         if (segment.needsSync) await segment.sync()
@@ -345,6 +350,9 @@ export class PartitionLog implements BatchOwner {
         if (segment.takeNewName()) this.folderNeedsSync = true
       }
     }
+    if (!this.folderNeedsSync) return
+    await this.#files.disk.syncDirectory(this.folder)
+    this.folderNeedsSync = false
   }
 
   async abandon(): Promise<void> {

@@ -184,6 +184,7 @@ export class Partitions implements BatchKeeper {
     await each(logs, syncsAtOnce, async (log) => {
       if (made.has(log)) log.folderNeedsSync = true
       await log.restore(this.#positions.get(log.ref))
+      if (log.needsSync) this.#writer.putBack(log)
     })
     this.#positions = new Map()
   }
@@ -235,10 +236,7 @@ export class Partitions implements BatchKeeper {
   async sync(): Promise<void> {
     const dirty = this.#writer.takeDirty()
     try {
-      await each(dirty, syncsAtOnce, async (log) => this.#syncPartition(log))
-      for (const log of this.#byRef.values()) {
-        if (log.folderNeedsSync) await this.#syncFolder(log)
-      }
+      await each(dirty, syncsAtOnce, syncPartition)
       await this.#disk.syncDirectory(logsFolder)
     } catch (error) {
       for (const log of dirty) this.#writer.putBack(log)
@@ -251,32 +249,13 @@ export class Partitions implements BatchKeeper {
     this.#writer.hurry()
     for (const log of this.#byRef.values()) {
       log.finish()
-      if (log.segments.at(-1)?.needsSync === true) this.#writer.putBack(log)
+      if (log.needsSync) this.#writer.putBack(log)
     }
   }
 
   async close(): Promise<void> {
     this.#writer.stop()
     for (const log of this.#byRef.values()) await log.abandon()
-  }
-
-  async #syncPartition(log: PartitionLog): Promise<void> {
-    try {
-      if (!log.deleted) await log.syncSegments()
-    } catch (error) {
-      // The files of a topic that is being deleted may go at any moment.
-      if (!log.deleted) throw error
-    }
-  }
-
-  async #syncFolder(log: PartitionLog): Promise<void> {
-    log.folderNeedsSync = false
-    try {
-      await this.#disk.syncDirectory(log.folder)
-    } catch (error) {
-      log.folderNeedsSync = true
-      if (!log.deleted) throw error
-    }
   }
 }
 
@@ -317,6 +296,18 @@ function readPosition(bytes: Uint8Array, at: number): PartitionPosition {
   }
 }
 
+/**
+ * A topic whose delete is not durable yet belongs to the checkpoint like any other: a crash may bring
+ * it back. Once its delete is durable, its files may go at any moment.
+ */
+async function syncPartition(log: PartitionLog): Promise<void> {
+  try {
+    if (!log.isDropped) await log.sync()
+  } catch (error) {
+    if (!log.isDropped) throw error
+  }
+}
+
 /** Runs `work` for each item, `atOnce` at a time; the first failure stops the rest. */
 async function each<T>(
   items: readonly T[],
@@ -325,7 +316,14 @@ async function each<T>(
 ): Promise<void> {
   let next = 0
   const worker = async (): Promise<void> => {
-    while (next < items.length) await work(items[next++]!)
+    try {
+      while (next < items.length) await work(items[next++]!)
+    } catch (error) {
+      next = items.length
+      throw error
+    }
   }
-  await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, worker))
+  // All come to rest before the failure is told: whoever tries again must be alone.
+  const workers = await Promise.allSettled(Array.from({ length: atOnce }, worker))
+  for (const outcome of workers) if (outcome.status === 'rejected') throw outcome.reason
 }

@@ -175,7 +175,7 @@ export class Producer {
   /**
    * One append for each round, sent one behind the other without waiting: the log keeps the order of
    * calls for a partition, so the rounds share its commits. A single round throws what it is refused
-   * with; of several, a refused one fails its own records, since others may be stored.
+   * with, and so do several of which none was taken; else a refused one fails its own records.
    */
   async #append(
     batches: readonly PlannedBatch[],
@@ -187,16 +187,22 @@ export class Producer {
     const rounds: number[][] = []
     for (let i = 0; i < batches.length; i++) (rounds[batches[i]!.round] ??= []).push(i)
     const answers = new Array<AppendResult>(batches.length)
+    const refusals: GatewayError[] = []
     await Promise.all(
       rounds.map(async (round) => {
         const sent = round.map((i) => entries[i]!)
         const answered = await this.#log.append(sent, options).catch((error: unknown) => {
           const refused = toGatewayError(error)
+          refusals.push(refused)
           return sent.map(({ tp }): AppendResult => ({ tp, error: refused }))
         })
         round.forEach((i, at) => (answers[i] = answered[at]!))
       }),
     )
+    if (refusals.length === rounds.length) {
+      // The least that is known of any of them: one may have been written.
+      throw refusals.find(({ applied }) => applied === 'maybe') ?? refusals[0]!
+    }
     return answers
   }
 

@@ -425,6 +425,17 @@ test('an append that is refused whole refuses the request, or its own round of s
   await throwsCode(produce({ records: [record('x'), record('y')] }), 'TIMEOUT', /slow/)
 })
 
+test('a request of several appends is refused whole when none of them was taken', async (t) => {
+  const codes = ['OVERLOADED', 'TIMEOUT', 'OVERLOADED'] as const
+  let appends = 0
+  const { produce } = await bench(t, { config: { 'max.message.bytes': '1000' } }, () => ({
+    append: () => Promise.reject(new GatewayError(codes[appends++]!, 'Not now.')),
+  }))
+  const values = [700, 700, 700].map((size) => record(Buffer.alloc(size, 0x61)))
+  // What may have been written decides what the sender is told.
+  await throwsCode(produce({ records: values }), 'TIMEOUT', /Not now/)
+})
+
 test('an unexpected fault is INTERNAL and keeps its cause', async (t) => {
   const cause = new TypeError('a bug')
   const { produce, meter } = await bench(t, {}, () => ({ append: () => Promise.reject(cause) }))

@@ -35,6 +35,8 @@ export interface ContractOperation {
   readonly appends: boolean
   /** The document's `x-ebbgate-no-head`: reading moves something, so HEAD must not do it unseen. */
   readonly noHead: boolean
+  /** The document's `x-ebbgate-any-accept`: answered as it is, whatever the client would rather have. */
+  readonly anyAccept: boolean
   readonly checkParams: Check | undefined
   /** Absent when the operation declares no query parameter. */
   readonly checkQuery: Check | undefined
@@ -120,6 +122,7 @@ export class ContractDocument {
       path,
       appends: operation['x-ebbgate-appends'] === true,
       noHead: operation['x-ebbgate-no-head'] === true,
+      anyAccept: operation['x-ebbgate-any-accept'] === true,
       checkParams: this.#parameterCheck('path', parameters),
       checkQuery: this.#parameterCheck('query', parameters),
       queryNames: new Set(query.map((parameter) => parameter.name)),

@@ -7,6 +7,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { WrittenBody } from '../contract/operations.ts'
 import type { Clock } from '../kit/clock.ts'
+import { afterByteOrderMark } from '../kit/lines.ts'
 import type { Logger } from '../kit/logger.ts'
 import { GatewayError, toGatewayError } from '../model/errors.ts'
 import type { Principal } from '../model/principal.ts'
@@ -122,7 +123,7 @@ class ContractRoute {
     try {
       const principal = this.#parts.authenticate(request.raw)
       const call = new Call(request.raw, response, request.id, principal, this.#parts.waiting)
-      this.#surface.checkAccept(request.raw.headers.accept)
+      if (!this.#operation.anyAccept) this.#surface.checkAccept(request.raw.headers.accept)
       this.#checkParameters(call, request)
       const { body } = this.#operation
       if (body !== undefined) {
@@ -156,6 +157,10 @@ class ContractRoute {
     }
     const query = request.query as Record<string, unknown>
     call.query = query
+    if (this.#surface.unknownParameters === 'refuse' && !isQueryReadable(call.url)) {
+      const message = 'The query is not percent-encoded UTF-8; a plain % is written %25.'
+      throw this.#surface.refuse({ kind: 'invalid-parameter', name: '', message })
+    }
     let named = false
     for (const name in query) {
       named = true
@@ -209,10 +214,9 @@ class ContractRoute {
 
   #parseJson(bytes: Buffer): unknown {
     if (!isUtf8(bytes)) throw this.#unreadable('The body is not UTF-8.')
-    // A leading BOM is no JSON, yet some editors write one.
-    const start = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0
     try {
-      return JSON.parse(bytes.toString('utf8', start)) as unknown
+      // A leading BOM is no JSON, yet some editors write one.
+      return JSON.parse(bytes.toString('utf8', afterByteOrderMark(bytes))) as unknown
     } catch (error) {
       // The parser's own message quotes the body; only the place is ours to tell.
       const at = /position (\d+)/.exec(String(error))?.[1]
@@ -270,6 +274,18 @@ function mediaTypeOf(header: string | undefined): string {
   if (header === undefined) return ''
   const semicolon = header.indexOf(';')
   return (semicolon < 0 ? header : header.slice(0, semicolon)).trim().toLowerCase()
+}
+
+/** A parameter that cannot be decoded would be taken as it was typed, which nobody meant. */
+function isQueryReadable(url: string): boolean {
+  const query = url.indexOf('?')
+  if (query < 0 || !url.includes('%', query)) return true
+  try {
+    decodeURIComponent(url.slice(query))
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** Nothing but JSON white space. */

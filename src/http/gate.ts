@@ -45,6 +45,10 @@ export class Gate {
     const { headers } = request.raw
     const { origin, host } = headers
     const secFetchSite = headers['sec-fetch-site']
+    if (host === undefined && request.raw.httpVersion !== '1.0') {
+      this.refuse(request, reply, new GatewayError('BAD_REQUEST', 'The header Host is missing.'))
+      return false
+    }
     if (origin !== undefined || secFetchSite !== undefined || host !== this.#knownHost) {
       const rules = this.#originRules(request)
       // Nobody can prove a credential yet; what is not checked must not open a door.

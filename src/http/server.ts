@@ -85,6 +85,8 @@ const httpOptions: ServerOptions & {
   readonly shouldUpgradeCallback: (request: IncomingMessage) => boolean
 } = {
   headersTimeout: headMs,
+  // The gate asks for it, so that the refusal has the body and the id of all others.
+  requireHostHeader: false,
   // Java's HttpClient asks for h2c with every POST; only WebSockets may leave HTTP/1.1.
   shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
 }
@@ -125,6 +127,10 @@ export function createHttpServer(parts: HttpServerParts): FastifyInstance {
   }
   // The body reader writes 100 Continue once the request has been judged.
   server.server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+    server.server.emit('request', request, response)
+  })
+  // RFC 9110 §10.1.1 lets us go on; the body does no harm to a client that expects what we do not know.
+  server.server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
     server.server.emit('request', request, response)
   })
   server.addHook('onRequest', (request, reply, done) => {

@@ -108,6 +108,20 @@ test('an HTTP/1.0 client that asks for keep-alive is told that it gets it', asyn
   assert.match(await raw.end(), /"value":"k"/)
 })
 
+test('HTTP/1.1 without a Host is refused with a problem that has an id', async () => {
+  const raw = await open()
+  raw.head(`GET ${target} HTTP/1.1`)
+  const answer = await raw.until(/"requestId":"[^"]+"\}$/)
+  assert.match(answer, /^HTTP\/1\.1 400 /)
+  assert.match(answer, /ebbgate-request-id: r-/)
+})
+
+test('an expectation that nobody knows is no reason to refuse', async () => {
+  const raw = await open()
+  raw.head(`POST ${target} HTTP/1.1`, host, 'Expect: the-best', 'Content-Length: 4').write('best')
+  assert.match(await raw.until(/\]\}$/), /^HTTP\/1\.1 200 /)
+})
+
 test('a client that waits for 100 Continue gets it before it sends the body', async () => {
   const raw = await open()
   raw.head(`PUT ${target} HTTP/1.1`, host, 'Content-Length: 9', 'Expect: 100-continue')

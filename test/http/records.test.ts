@@ -345,6 +345,16 @@ test('an Idempotency-Key is refused before anything is stored, while it cannot b
   assert.deepEqual(await storedTexts(topic), [])
 })
 
+test('a query that cannot be decoded is refused, not stored as it was typed', async () => {
+  const topic = await newTopic()
+  for (const query of ['key=caf%E9', 'key=100%', '%zz=1']) {
+    const response = await http.post(`/v1/topics/${topic}/records?${query}`).send('x').expect(400)
+    assert.match(problemOf(response).detail, /percent-encoded/)
+  }
+  await http.post(`/v1/topics/${topic}/records?key=caf%C3%A9`).send('x').expect(200)
+  assert.deepEqual(await storedTexts(topic), ['x'])
+})
+
 test('misspelt switches and unknown partitions are named', async () => {
   const topic = await newTopic()
   const misspelt = await produce(topic, '?line=true').send('x').expect(400)

@@ -281,6 +281,27 @@ test('bodies are refused with the words clients know', async () => {
   await http.get(`/topics/${topic}`).expect(404)
 })
 
+test('a byte order mark before the body does no harm', async () => {
+  const topic = fresh('marked')
+  const [stored] = itemsOf(
+    await produce(topic, '\ufeff{"records":[{"value":49300.00}]}').expect(200),
+  )
+  assert.equal(stored?.offset, 0)
+})
+
+test('a partition that does not exist fails its own record', async () => {
+  const topic = fresh('placed')
+  const records = [{ value: 1, partition: 9 }, { value: 2 }]
+  const items = itemsOf(await produce(topic, { records }).expect(200))
+  assert.deepEqual(
+    items.map(({ error_code: code, offset }) => [code, offset]),
+    [
+      [50002, null],
+      [null, 0],
+    ],
+  )
+})
+
 test('the content type must name an embedded format', async () => {
   for (const type of [
     'application/json',
@@ -316,6 +337,10 @@ test('an Accept that nothing fits is 406; browsers and old Java are not refused'
   for (const accept of [java, 'application/*', 'application/json', `${control}, text/html`, json]) {
     await http.get('/topics').set('Accept', accept).expect(200)
   }
+})
+
+test('the root is answered whatever Accept says', async () => {
+  assert.deepEqual((await http.get('/').set('Accept', 'text/html').expect(200)).body, {})
 })
 
 test('the format that Accept names must be that of the instance', async () => {

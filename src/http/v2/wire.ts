@@ -6,6 +6,7 @@ import type { ByteSink } from '../../kit/byte-sink.ts'
 import type { JsonFault, JsonSlice } from '../../kit/json-scanner.ts'
 import type { JsonMember } from '../../kit/json-slices.ts'
 import { compactJson, isFault, sliceElements, sliceMembers } from '../../kit/json-slices.ts'
+import { afterByteOrderMark } from '../../kit/lines.ts'
 import { GatewayError } from '../../model/errors.ts'
 import { recordsPerRequestMax } from '../../model/limits.ts'
 import type { NewRecord, RecordHeader, StoredRecord } from '../../model/record.ts'
@@ -88,7 +89,7 @@ const membersMax = 100
 
 /** Finds the slices once; JSON.parse has accepted the body, so only its depth can be wrong here. */
 function jsonFields(bytes: Buffer): (record: ProduceRecord, index: number) => Fields {
-  const whole = checked(sliceMembers(bytes, jsonLimits, membersMax))
+  const whole = checked(sliceMembers(bytes, jsonLimits, membersMax, afterByteOrderMark(bytes)))
   const list = memberOf(bytes, whole, 'records')
   if (list === undefined) throw new Error('The contract accepted a body without records.')
   const records = checked(

@@ -34,6 +34,8 @@ export interface CheckpointParts {
   readonly logTimeMs: () => number
   /** Size of all journal files, bytes. */
   readonly journalBytes: () => number
+  /** Appends are refused until journal files are free again. */
+  readonly isCrowded: () => boolean
   /** Frees the journal before this position. */
   readonly recycle: (before: JournalPosition) => void
   readonly meter: { checkpoint(seconds: number): void }
@@ -129,6 +131,9 @@ export class Checkpointer {
   }
 
   #check(): void {
+    // The journal is kept from the older of two snapshots on: without new frames too, it takes a
+    // second one to free what lies between them.
+    if (this.#parts.isCrowded()) return this.request()
     if (this.#parts.committer.durableSeq === this.#lastFrameSeq) return
     const nowMs = this.#parts.clock.monotonicMs()
     if (nowMs - this.#lastMs >= timeBetweenMs || nowMs - this.#lastWriteMs >= idleMs) this.request()

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { openTestEngine } from '../../support/engine.ts'
+import { ManualClock } from '../../support/manual-clock.ts'
 import {
   append,
   batchOf,
@@ -40,6 +41,14 @@ class HeldDisk extends SimDisk {
     this.isHeld = () => false
     for (const run of this.held.splice(0)) run()
   }
+}
+
+/** The header of the journal file used last becomes a block of zeros. */
+function loseNewestHeader(disk: SimDisk): void {
+  const files = [...disk.files().keys()].filter((name) => name.endsWith('.jnl'))
+  const fileSeq = (path: string) => disk.bytesOf(path).readUInt32BE(8)
+  files.sort((left, right) => fileSeq(right) - fileSeq(left))
+  disk.damage(files[0]!, 0, Buffer.alloc(4096))
 }
 
 describe('a checkpoint while a topic is deleted', () => {
@@ -109,5 +118,62 @@ describe('a transaction at its limit', () => {
       await again.close()
     }
     await engine.close()
+  })
+})
+
+describe('a journal that checkpoints could not free', () => {
+  const journalSizes = { firstFileBytes: 65_536, fileBytes: 65_536 }
+
+  test('takes appends again soon after the crash, although nothing new arrives', async () => {
+    const disk = new HeldDisk()
+    const { engine } = await openTestEngine({ disk, journalSizes })
+    await newTopic(engine)
+    // Segments are stuck, so no checkpoint ends and no journal file is free again.
+    disk.isHeld = (what, path) => what === 'write' && path.endsWith('.log')
+    let appended = 0
+    await assert.rejects(async () => {
+      for (; appended < 1000; appended++) await append(engine, `${appended}`)
+    }, code('OVERLOADED'))
+    assert.ok(appended > 100)
+    const clock = new ManualClock(Date.now())
+    const again = await openTestEngine({ disk: disk.clone(), journalSizes, clock })
+    for (let second = 0; second < 3; second++) {
+      clock.advance(1000)
+      await new Promise((resolve) => setTimeout(resolve, 30))
+    }
+    assert.equal(await append(again.engine, 'again'), appended)
+    await again.close()
+  })
+})
+
+describe('a journal whose end is lost', () => {
+  test('is refused when a snapshot knows of later frames', async () => {
+    const { engine, disk, close } = await openTestEngine()
+    await newTopic(engine)
+    await append(engine, 'a')
+    await close()
+    const again = await openTestEngine({ disk })
+    await append(again.engine, 'b')
+    await again.engine.checkpoint()
+    await append(again.engine, 'c')
+    const after = disk.clone()
+    await again.close()
+    // The file in which both snapshots of this run stand: its header is a block of zeros.
+    loseNewestHeader(after)
+    await assert.rejects(openTestEngine({ disk: after }), code('CORRUPT_BATCH'))
+  })
+
+  test('is refused when only the newest snapshot knows of it', async () => {
+    const { engine, disk, close } = await openTestEngine()
+    await newTopic(engine)
+    await append(engine, 'a')
+    await close()
+    const again = await openTestEngine({ disk })
+    await append(again.engine, 'b')
+    // The older snapshot stands in the file before, whose frames end where this file begins.
+    const after = disk.clone()
+    await again.close()
+    loseNewestHeader(after)
+    await assert.rejects(openTestEngine({ disk: after }), code('CORRUPT_BATCH'))
   })
 })

@@ -19,7 +19,13 @@ import { JournalFiles } from './journal-files.ts'
 import type { JournalEntry } from './journal-frame.ts'
 import { blockBytes, copyFrame, paddedBytes } from './journal-frame.ts'
 import type { Chain } from './recovery.ts'
-import { readChain, replayFrames, reusableFiles, usableSnapshots } from './recovery.ts'
+import {
+  readChain,
+  refuseLostEnd,
+  replayFrames,
+  reusableFiles,
+  usableSnapshots,
+} from './recovery.ts'
 import type { StoredSnapshot } from './snapshot.ts'
 import { SnapshotStore, snapshotFolder } from './snapshot.ts'
 import type { JournalWriter, StateEntry, StateMachine } from './state-machine.ts'
@@ -132,7 +138,7 @@ export class Journal implements JournalWriter {
     const { snapshots, files: snapshotFiles } = await this.#snapshots.load()
     const usable = usableSnapshots(snapshots, files)
     if (usable[0] === undefined) await this.#refuseUnlessNew(files, snapshotFiles)
-    await this.#recover(files, usable)
+    await this.#recover(files, snapshots, usable)
     this.#files.growAhead()
     this.#checkpointer!.start()
   }
@@ -253,12 +259,17 @@ export class Journal implements JournalWriter {
     )
   }
 
-  async #recover(files: readonly JournalFile[], usable: readonly StoredSnapshot[]): Promise<void> {
+  async #recover(
+    files: readonly JournalFile[],
+    snapshots: readonly StoredSnapshot[],
+    usable: readonly StoredSnapshot[],
+  ): Promise<void> {
     const { clock, batches, logger, meter } = this.#parts
     const startMs = clock.monotonicMs()
     const snapshot = usable[0]
     this.#restore(snapshot)
     const chain = await this.#readState(files, snapshot)
+    refuseLostEnd(files, snapshots, chain.lastSeq)
 
     // Up to here nothing was written, so a refusal left everything as it was.
     this.#generation += 1
@@ -372,6 +383,7 @@ export class Journal implements JournalWriter {
       generation: this.#generation,
       logTimeMs: () => this.logTimeMs(),
       journalBytes: () => this.#files.bytes,
+      isCrowded: () => this.#files.isCrowded,
       recycle: (before) => this.#files.recycle(before.fileSeq),
       state: {
         sections: () => this.#sections(),

@@ -122,6 +122,25 @@ async function refuseHole(
   if (later !== undefined) throw hole(missingSeq, newest, later)
 }
 
+/**
+ * A snapshot is saved after the journal it speaks of. So where one knows of a later frame or file than
+ * the chain found, the end of the journal is damaged or lost, and what it held was acknowledged.
+ */
+export function refuseLostEnd(
+  files: readonly JournalFile[],
+  snapshots: readonly StoredSnapshot[],
+  lastSeq: number,
+): void {
+  const lastFileSeq = Math.max(0, ...files.map(({ header }) => header?.fileSeq ?? 0))
+  for (const { number, position } of snapshots) {
+    if (position.fileSeq <= lastFileSeq && position.nextFrameSeq <= lastSeq + 1) continue
+    throw new GatewayError(
+      'CORRUPT_BATCH',
+      `The end of the journal is missing: snapshot ${number} knows of journal file ${position.fileSeq} and frame ${position.nextFrameSeq - 1}, but the journal ends with file ${lastFileSeq} and frame ${lastSeq}. Nothing was changed. Restore the data folder from a back-up.`,
+    )
+  }
+}
+
 function hole(missingSeq: number, file: JournalFile, laterSeq: number): GatewayError {
   return new GatewayError(
     'CORRUPT_BATCH',

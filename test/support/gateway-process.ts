@@ -20,6 +20,18 @@ export interface GatewayProcess {
   kill(): Promise<void>
   /** SIGTERM; resolves to the exit code. */
   stop(): Promise<number | null>
+  /** Resolves to the exit code once the process has ended by itself; null when a signal ended it. */
+  readonly ended: Promise<number | null>
+}
+
+/** The process ended before it was ready. */
+export class GatewayEnded extends Error {
+  readonly exitCode: number | null
+
+  constructor(message: string, exitCode: number | null) {
+    super(message)
+    this.exitCode = exitCode
+  }
 }
 
 export interface GatewayOptions {
@@ -27,13 +39,17 @@ export interface GatewayOptions {
   readonly port?: number
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** Told of the process at once, long before the gateway is ready. */
+  readonly onSpawn?: (child: ChildProcess) => void
 }
 
 /** Resolves once the ready line is there; rejects with what the process said when it ends before. */
 export async function startGateway(options: GatewayOptions): Promise<GatewayProcess> {
   const startedAt = performance.now()
   const child = spawnGateway(options)
+  options.onSpawn?.(child)
   const output = collect(child)
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve))
   const url = await readyUrl(child, output)
   return {
     url,
@@ -43,6 +59,7 @@ export async function startGateway(options: GatewayOptions): Promise<GatewayProc
     stderr: () => output.stderr,
     kill: () => end(child, 'SIGKILL').then(() => undefined),
     stop: () => end(child, 'SIGTERM'),
+    ended,
   }
 }
 
@@ -71,15 +88,18 @@ function collect(child: ChildProcess): Output {
 
 function readyUrl(child: ChildProcess, output: Output): Promise<string> {
   return new Promise((resolve, reject) => {
-    const fail = (why: string): void => {
+    const fail = (why: string, exitCode: number | null = null): void => {
       clearTimeout(deadline)
-      reject(new Error(`${why}\nstdout: ${output.stdout}\nstderr: ${output.stderr}`))
+      const said = `${why}\nstdout: ${output.stdout}\nstderr: ${output.stderr}`
+      reject(new GatewayEnded(said, exitCode))
     }
     const deadline = setTimeout(() => {
       child.kill('SIGKILL')
       fail(`The gateway was not ready within ${startDeadlineMs} ms.`)
     }, startDeadlineMs)
-    child.once('exit', (code, signal) => fail(`The gateway ended with ${code ?? signal}.`))
+    child.once('exit', (code, signal) => {
+      fail(`The gateway ended with ${code ?? signal}.`, code)
+    })
     child.stdout?.on('data', () => {
       const url = /https?:\/\/[^\s/]+/.exec(output.stdout)?.[0]
       if (url === undefined) return

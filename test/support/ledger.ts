@@ -12,6 +12,10 @@ export interface ReadBack extends Placed {
   readonly value: Buffer
 }
 
+/** What can be wrong with a log after a crash. */
+export const faults = ['lost', 'moved', 'doubled', 'alien', 'missing', 'seen and gone'] as const
+export type Fault = (typeof faults)[number]
+
 interface Sent {
   readonly value: Buffer
   placed: Placed | undefined
@@ -20,6 +24,7 @@ interface Sent {
 export class Ledger {
   readonly #sent = new Map<string, Sent[]>()
   readonly #seen = new Map<string, Map<string, Buffer>>()
+  readonly #faults = new Map<Fault, number>()
 
   /** To be called before the request leaves. Returns the function to call when it is acknowledged. */
   sending(topic: string, values: readonly Buffer[]): (placed: readonly Placed[]) => void {
@@ -48,6 +53,11 @@ export class Ledger {
     return [...this.#sent.values()].flat().filter((entry) => entry.placed === undefined).length
   }
 
+  /** How often `problems` has named such a fault. */
+  count(fault: Fault): number {
+    return this.#faults.get(fault) ?? 0
+  }
+
   topics(): string[] {
     return [...this.#sent.keys()]
   }
@@ -60,44 +70,53 @@ export class Ledger {
   /** What is wrong with the whole content of a topic, in words; empty when the promise was kept. */
   problems(topic: string, content: readonly ReadBack[]): string[] {
     const problems: string[] = []
+    const found = (fault: Fault, what: string): void => {
+      this.#faults.set(fault, this.count(fault) + 1)
+      problems.push(`${topic} ${what}`)
+    }
     const at = new Map(content.map((record) => [`${record.partition}/${record.offset}`, record]))
-    if (at.size !== content.length) problems.push(`${topic}: an offset was given back twice`)
-    problems.push(...holes(topic, content))
+    if (at.size !== content.length) found('doubled', 'gave an offset back twice')
+    for (const hole of holes(content)) found('missing', hole)
     const unclaimed = new Map(at)
     for (const { value, placed } of this.sent(topic)) {
       if (placed === undefined) continue
       const place = `${placed.partition}/${placed.offset}`
-      const found = at.get(place)
-      if (found === undefined) problems.push(`${topic} ${place}: lost ${head(value)}`)
-      else if (!found.value.equals(value)) {
-        problems.push(`${topic} ${place}: sent ${head(value)}, found ${head(found.value)}`)
-      } else if (!unclaimed.delete(place)) problems.push(`${topic} ${place}: acknowledged twice`)
+      const there = at.get(place)
+      if (there === undefined) found('lost', `${place}: lost ${head(value)}`)
+      else if (!there.value.equals(value)) {
+        found('moved', `${place}: sent ${head(value)}, found ${head(there.value)}`)
+      } else if (!unclaimed.delete(place)) found('doubled', `${place}: acknowledged twice`)
     }
-    problems.push(...this.#strangers(topic, [...unclaimed.values()]))
+    this.#strangers(topic, [...unclaimed.values()], found)
     for (const [place, value] of this.#seen.get(topic) ?? []) {
       if (at.get(place)?.value.equals(value) !== true) {
-        problems.push(`${topic} ${place}: a reader saw ${head(value)}, now it is gone`)
+        found('seen and gone', `${place}: a reader saw ${head(value)}, now it is gone`)
       }
     }
     return problems
   }
 
   /** Records that no acknowledgement explains must be events whose answer never came, each once. */
-  #strangers(topic: string, records: readonly ReadBack[]): string[] {
-    const unknown = new Map<string, number>()
+  #strangers(
+    topic: string,
+    records: readonly ReadBack[],
+    found: (fault: Fault, what: string) => void,
+  ): void {
+    const unanswered = new Map<string, number>()
+    const sent = new Set<string>()
     for (const { value, placed } of this.sent(topic)) {
       const text = value.toString('latin1')
-      if (placed === undefined) unknown.set(text, (unknown.get(text) ?? 0) + 1)
+      sent.add(text)
+      if (placed === undefined) unanswered.set(text, (unanswered.get(text) ?? 0) + 1)
     }
-    const problems: string[] = []
     for (const { partition, offset, value } of records) {
       const text = value.toString('latin1')
-      const left = unknown.get(text) ?? 0
-      if (left === 0)
-        problems.push(`${topic} ${partition}/${offset}: nobody sent ${head(value)} here`)
-      else unknown.set(text, left - 1)
+      const left = unanswered.get(text) ?? 0
+      const place = `${partition}/${offset}`
+      if (left > 0) unanswered.set(text, left - 1)
+      else if (sent.has(text)) found('doubled', `${place}: ${head(value)} stands elsewhere too`)
+      else found('alien', `${place}: nobody sent ${head(value)}`)
     }
-    return problems
   }
 }
 
@@ -107,7 +126,7 @@ function listOf<T>(map: Map<string, T[]>, key: string): T[] {
   return list
 }
 
-function holes(topic: string, content: readonly ReadBack[]): string[] {
+function holes(content: readonly ReadBack[]): string[] {
   const offsets = new Map<number, number[]>()
   for (const { partition, offset } of content) {
     const list = offsets.get(partition) ?? []
@@ -119,7 +138,7 @@ function holes(topic: string, content: readonly ReadBack[]): string[] {
     list.sort((left, right) => left - right)
     for (const [i, offset] of list.entries()) {
       if (offset === i) continue
-      problems.push(`${topic} partition ${partition}: offset ${i} is missing, ${offset} follows`)
+      problems.push(`partition ${partition}: offset ${i} is missing, ${offset} follows`)
       break
     }
   }

@@ -4,8 +4,8 @@
  * there. Nothing of it lives in the process or on the disk that is struck.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Ledger } from '../support/ledger.ts'
-import type { Placed } from '../support/ledger.ts'
+import { Ledger, faults } from '../support/ledger.ts'
+import type { Fault, Placed } from '../support/ledger.ts'
 import { readBack } from '../support/read-back.ts'
 import { V2Consumer } from '../support/v2-consumer.ts'
 import { TopicChurn } from './topic-churn.ts'
@@ -22,6 +22,8 @@ export interface LoadReport {
   readonly topicsDeleted: number
   /** Requests that were sent when nothing could be kept any more. */
   readonly askedInTheDark: number
+  readonly acknowledgedInTheDark: number
+  readonly faults: ReadonlyMap<Fault, number>
   readonly problems: readonly string[]
 }
 
@@ -32,6 +34,7 @@ export function loadFigures(report: LoadReport): [name: string, value: number][]
     ['events without an answer', report.unanswered],
     ['records seen by readers', report.seenByReaders],
     ['commits answered', report.commits],
+    ...report.faults,
   ]
 }
 
@@ -69,6 +72,7 @@ export class MixedLoad {
   #seen = 0
   #commits = 0
   #dark = 0
+  #lies = 0
 
   /** Every shape of the load comes from `chance`. */
   constructor(chance: () => number, { churn = false }: LoadOptions = {}) {
@@ -85,6 +89,8 @@ export class MixedLoad {
       topicsMade: this.#churn?.made ?? 0,
       topicsDeleted: this.#churn?.deleted ?? 0,
       askedInTheDark: this.#dark,
+      acknowledgedInTheDark: this.#lies,
+      faults: new Map(faults.map((fault) => [fault, this.ledger.count(fault)])),
       problems: this.#problems,
     }
   }
@@ -198,7 +204,9 @@ export class MixedLoad {
       if (dark) this.#dark++
       try {
         acknowledge(await send(values))
-        if (dark) this.accuse(`${topic}: acknowledged what was asked after the blow`)
+        if (!dark) continue
+        this.#lies++
+        this.accuse(`${topic}: acknowledged what was asked after the blow`)
       } catch (error) {
         if (!(error instanceof Refused)) return
         if (this.#isCalm()) {

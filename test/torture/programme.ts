@@ -7,6 +7,8 @@ export interface Programme {
   readonly proves: string
   /** Programs and rights that it wants of the machine, in words. */
   readonly needs: string
+  /** Brings what may be fetched without asking, before `missing` is asked for a run. */
+  readonly provide?: () => void
   /** What of it is missing here, said to a person; undefined when it can run. */
   missing(): string | undefined
   /** Flags of its own, with their defaults. */

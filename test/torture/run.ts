@@ -4,10 +4,12 @@
  * `--require` a programme that cannot run here is a failure instead of a skip.
  */
 import { parseArgs } from 'node:util'
+import { cuts } from './cut-programme.ts'
+import { format } from './format.ts'
 import { kills } from './kill-programme.ts'
 import type { Programme, ProgrammeReport } from './programme.ts'
 
-const programmes: readonly Programme[] = [kills]
+const programmes: readonly Programme[] = [kills, cuts, format]
 
 const { values } = parseArgs({
   options: {
@@ -36,6 +38,7 @@ async function runAll(): Promise<void> {
   for (const name of String(flags['only']).split(',')) {
     const programme = programmes.find((each) => each.name === name)
     if (programme === undefined) throw new Error(`'${name}' is no programme; see --list.`)
+    programme.provide?.()
     const lacks = programme.missing()
     if (lacks === undefined) await run(programme)
     else {

@@ -13,7 +13,7 @@ export async function okay(answer: Response): Promise<unknown> {
 export interface NewTopic {
   readonly name: string
   readonly partitions: number
-  readonly config?: Readonly<Record<string, string>>
+  readonly configs?: Readonly<Record<string, string>>
 }
 
 /** A topic of the same name that is there already is good enough. */

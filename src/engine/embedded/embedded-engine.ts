@@ -225,8 +225,10 @@ class Embedded implements EmbeddedEngine {
     this.#stage = 'closing'
     try {
       await this.groups.close()
-      await this.topics.close()
       await this.#space.close()
+      // What is durable may still have folders to make or to remove, so topics come after.
+      await this.#journal.drain()
+      await this.topics.close()
       if (!this.#isFenced) this.#partitions.finish()
       await this.#journal.close()
     } finally {

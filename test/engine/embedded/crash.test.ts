@@ -14,34 +14,11 @@ import {
   turnsUntil,
   values,
 } from '../../support/one-partition.ts'
-import { SimDisk } from '../../support/sim-disk.ts'
+import { HeldDisk } from '../../support/held-disk.ts'
+import type { SimDisk } from '../../support/sim-disk.ts'
 
 /** A power cut that takes everything it may. */
 const nothingKept = () => 0.99
-
-/** A disk whose writes to some files wait until the test lets them through. */
-class HeldDisk extends SimDisk {
-  readonly held: (() => void)[] = []
-  isHeld: (what: string, path: string) => boolean = () => false
-
-  constructor() {
-    let last: [string, string] = ['', '']
-    super({
-      schedule: (run) => {
-        if (this.isHeld(...last)) this.held.push(run)
-        else setImmediate(run)
-      },
-    })
-    this.onOperation = (what, path) => {
-      last = [what, path]
-    }
-  }
-
-  letGo(): void {
-    this.isHeld = () => false
-    for (const run of this.held.splice(0)) run()
-  }
-}
 
 /** The header of the journal file used last becomes a block of zeros. */
 function loseNewestHeader(disk: SimDisk): void {

@@ -54,6 +54,8 @@ export class EmbeddedTopics implements Topics {
   readonly #deleting = new Map<string, Promise<void>>()
   /** Folders being made: a delete waits for them. */
   readonly #making = new Map<string, Promise<void>>()
+  /** Calls that are under way, whether or not somebody still waits for their answers. */
+  readonly #working = new Set<Promise<void>>()
   readonly #watchers = new Set<() => void>()
   #hintIsDue = false
   #closed = false
@@ -74,7 +76,7 @@ export class EmbeddedTopics implements Topics {
   async close(): Promise<void> {
     this.#closed = true
     this.#watchers.clear()
-    await Promise.allSettled([...this.#deleting.values(), ...this.#making.values()])
+    await Promise.allSettled(this.#working)
     await this.#parts.partitions.folders.close()
   }
 
@@ -181,6 +183,8 @@ export class EmbeddedTopics implements Topics {
       const deleting = this.#deleting.get(name)
       if (deleting === undefined) break
       await deleting
+      const refusal = this.#parts.refusal()
+      if (refusal !== undefined) throw refusal
     }
     // From here to the write there is no await: the check holds for what is written.
     const { catalog, journal } = this.#parts
@@ -318,13 +322,21 @@ export class EmbeddedTopics implements Topics {
     return Promise.all(
       items.map(async (item): Promise<Outcome> => {
         try {
-          await withDeadline(this.#parts.clock, this.#decided(work(item)), options, timedOut)
+          await withDeadline(this.#parts.clock, this.#tracked(work(item)), options, timedOut)
           return { name: item.name }
         } catch (error) {
           return { name: item.name, error: toGatewayError(error) }
         }
       }),
     )
+  }
+
+  /** The call as its caller sees it; the end of the engine waits for the work itself. */
+  #tracked(work: Promise<void>): Promise<void> {
+    this.#working.add(work)
+    const done = (): void => void this.#working.delete(work)
+    work.then(done, done)
+    return this.#decided(work)
   }
 
   /** A refusal may rest on what is not durable yet: it waits for that, like every answer. */

@@ -152,23 +152,26 @@ export class Committer {
   /** A broken disk: everything waiting is rejected with IO_ERROR, nothing is written any more. */
   fence(cause: unknown): void {
     if (this.#fenced) return
+    const message = 'The disk failed while this was being written.'
+    this.#end(new GatewayError('IO_ERROR', message, { cause }))
+    this.#parts.onFence(cause)
+  }
+
+  /** The engine closes: nothing is written any more, and who still waits is told that it may be lost. */
+  stop(): void {
+    this.#end(new GatewayError('TIMEOUT', 'The engine closed before this became durable.'))
+  }
+
+  #end(error: GatewayError): void {
     this.#fenced = true
     this.#sweep?.timer.cancel()
-    const error = new GatewayError('IO_ERROR', 'The disk failed while this was being written.', {
-      cause,
-    })
+    this.#sweep = undefined
     const waiting = this.#writing === undefined ? this.#queue : [this.#writing, ...this.#queue]
     const answers = waiting.flatMap((group) => group.answers)
     this.#writing = undefined
     this.#queue.length = 0
     this.#open = undefined
     for (const answer of answers) answer.settle(error)
-    this.#parts.onFence(cause)
-  }
-
-  stop(): void {
-    this.#sweep?.timer.cancel()
-    this.#sweep = undefined
   }
 
   #groupFor(bytes: number): Group {

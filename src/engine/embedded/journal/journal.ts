@@ -143,16 +143,22 @@ export class Journal implements JournalWriter {
     this.#checkpointer!.start()
   }
 
+  /**
+   * Before the end: resolves when everything that joined is durable or told that it may be lost.
+   * Checkpoints go on meanwhile, because the last frames may be waiting for a journal file.
+   */
+  async drain(): Promise<void> {
+    if (!(await this.#lastFrame())) this.#committer?.stop()
+  }
+
   /** A clean stop is a checkpoint with no frame behind it. */
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
     try {
-      // Checkpoints go on meanwhile: the last frames may be waiting for a journal file.
-      if (await this.#lastFrame()) {
-        await this.#checkpointer?.stop()
-        if (!this.fenced) await this.#checkpointer?.run()
-      }
+      await this.drain()
+      await this.#checkpointer?.stop()
+      if (!this.fenced) await this.#checkpointer?.run()
     } catch (error) {
       // The journal has everything that was acknowledged, so the next start replays it.
       if (!isPassing(error)) throw error

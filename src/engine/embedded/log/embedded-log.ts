@@ -175,8 +175,9 @@ export class EmbeddedLog implements Log {
     if (log instanceof GatewayError) return failedSlice(tp, from, log)
     let read: SegmentRead
     try {
-      read = await log.read(from, Math.min(bytesMax, left))
+      read = await this.#read(log, from, Math.min(bytesMax, left))
     } catch (cause) {
+      if (cause instanceof GatewayError) return failedSlice(tp, from, cause)
       if (isPassing(cause)) {
         return {
           ...sliceOf(log, [], from),
@@ -185,15 +186,19 @@ export class EmbeddedLog implements Log {
       }
       read = { batches: [], next: log.readableEnd, damage: 'The disk refuses to read it.' }
     }
-    if (log.isDropped) {
-      return failedSlice(
-        tp,
-        from,
-        new GatewayError('UNKNOWN_TOPIC', `Topic '${tp.topic}' does not exist.`),
-      )
-    }
     const slice = sliceOf(log, read.batches, read.next)
     return read.damage === undefined ? slice : { ...slice, error: this.#damaged(log, from, read) }
+  }
+
+  /** Files that are let go, by a delete or by the end of the engine, must not look like damage. */
+  async #read(log: PartitionLog, from: Offset, bytesMax: number): Promise<SegmentRead> {
+    const read = await log.read(from, bytesMax)
+    if (log.isDropped) {
+      throw new GatewayError('UNKNOWN_TOPIC', `Topic '${log.tp.topic}' does not exist.`)
+    }
+    const refusal = read.damage === undefined ? undefined : this.#parts.refusal()
+    if (refusal !== undefined) throw refusal
+    return read
   }
 
   #damaged(log: PartitionLog, from: Offset, read: SegmentRead): GatewayError {
@@ -223,7 +228,12 @@ export class EmbeddedLog implements Log {
         ? { tp, offset: log.readableEnd, timestamp: -1 }
         : { tp, offset: found.offset, timestamp: found.timestamp }
     } catch (error) {
-      return { tp, offset: -1, timestamp: -1, error: toGatewayError(error) }
+      return {
+        tp,
+        offset: -1,
+        timestamp: -1,
+        error: this.#parts.refusal() ?? toGatewayError(error),
+      }
     }
   }
 
@@ -231,7 +241,7 @@ export class EmbeddedLog implements Log {
   async #atTime(log: PartitionLog, time: number): Promise<StoredRecord | undefined> {
     const end = log.readableEnd
     for (let at = await log.firstCandidate(time); at < end;) {
-      const read = await log.read(at, scanBytes)
+      const read = await this.#read(log, at, scanBytes)
       for (const batch of read.batches) {
         if (maxTimestampOf(batch) < time || lastOffsetOf(batch) < log.logStart) continue
         const found = readRecords(batch).find(
@@ -249,7 +259,7 @@ export class EmbeddedLog implements Log {
     const best = await log.maxTimestampBatch()
     if (best === undefined) return undefined
     if (best.lastOffset >= log.readableEnd) await this.#parts.journal.settled()
-    const { batches } = await log.read(best.lastOffset, 1)
+    const { batches } = await this.#read(log, best.lastOffset, 1)
     if (batches[0] === undefined) return undefined
     return readRecords(batches[0]).find(({ timestamp }) => timestamp === best.timestamp)
   }

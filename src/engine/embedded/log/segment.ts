@@ -196,13 +196,15 @@ export class Segment {
   }
 
   /** Largest record timestamp of a sealed segment, from the last entry of its time index. */
-  async loadMaxTimestamp(): Promise<void> {
-    if (this.maxTimestampOffset >= 0) return
-    await this.#loadIndexes()
-    const last = this.#timeIndex.last()
-    if (last === undefined) return
-    this.maxTimestamp = last.timestamp
-    this.maxTimestampOffset = this.base + last.relativeOffset
+  loadMaxTimestamp(): Promise<void> {
+    if (this.maxTimestampOffset >= 0) return Promise.resolve()
+    return this.#busy(async () => {
+      await this.#loadIndexes()
+      const last = this.#timeIndex.last()
+      if (last === undefined) return
+      this.maxTimestamp = last.timestamp
+      this.maxTimestampOffset = this.base + last.relativeOffset
+    })
   }
 
   /** No record before this offset is at or after `timestamp`. */

@@ -9,7 +9,7 @@ import type { StoredRecord } from '../model/record.ts'
 import type { Gap, OnGap } from './gap.ts'
 import { gapError } from './gap.ts'
 import type { ReadRecord } from './read-record.ts'
-import { placed, recordBytes } from './read-record.ts'
+import { ownRecord, recordBytes } from './read-record.ts'
 import type { PartitionPlace, TopicScope } from './scope.ts'
 import { askBounds } from './scope.ts'
 
@@ -45,6 +45,9 @@ interface Found {
  * Walks back from the end, partition by partition, and only where an older record could still
  * belong to the newest of the whole. It takes timestamps to rise along a partition, as they do
  * unless producers set them; where they do not, the newest by offset of each partition are merged.
+ *
+ * What is found is copied, because little of a long way back is kept: borrowed batches go back at
+ * once, and what cannot be among the newest any more is forgotten.
  */
 export class LastRecords {
   /** Oldest first, by (timestamp, partition, offset). */
@@ -55,8 +58,9 @@ export class LastRecords {
   readonly gaps: Gap[] = []
   readonly #log: Log
   readonly #options: LastRecordsOptions
-  readonly #held: FetchSlice[] = []
   #examined = 0
+  /** Found since the last merge. */
+  #unmergedBytes = 0
 
   constructor(log: Log, options: LastRecordsOptions) {
     this.#log = log
@@ -73,27 +77,27 @@ export class LastRecords {
       ...end,
       offset: Math.max(starts[i]!.offset, Math.min(end.offset, untils?.[i]?.offset ?? Infinity)),
     }))
+    const step = Math.min(firstStep, this.#options.countMax)
     const windows = this.ends.map((place, order): Window => {
       const start = starts[order]!.offset
       const low = place.offset
-      return { place, order, start, low, step: firstStep, oldestTime: Infinity, found: [] }
+      return { place, order, start, low, step, oldestTime: Infinity, found: [] }
     })
     for (;;) {
-      const { full, oldestTime } = this.#merge(windows)
+      const oldest = this.#merge(windows)
       const unfinished = windows.filter(
-        (window) => window.low > window.start && (!full || window.oldestTime >= oldestTime),
+        (window) => window.low > window.start && mayHold(window, oldest),
       )
       if (unfinished.length === 0 || this.#examined >= lastRecordsMax * 4) return
-      for (const window of unfinished) await this.#lookBack(window)
+      for (const window of unfinished) {
+        await this.#lookBack(window)
+        if (this.#unmergedBytes > this.#options.bytesMax) this.#merge(windows)
+      }
     }
   }
 
-  release(): void {
-    for (const slice of this.#held.splice(0)) slice.release()
-  }
-
-  /** Keeps the newest of what was found. `full`: as many as wanted, so only newer ones count now. */
-  #merge(windows: readonly Window[]): { full: boolean; oldestTime: number } {
+  /** Keeps the newest of what was found. Returns the oldest of them once nothing older has room. */
+  #merge(windows: readonly Window[]): Found | undefined {
     const { countMax, bytesMax } = this.#options
     const found = windows.flatMap((window) => window.found).sort(newestFirst)
     let bytes = 0
@@ -109,7 +113,13 @@ export class LastRecords {
     const kept = found.slice(0, count)
     this.bytes = bytes
     this.records = kept.map(({ record }) => record).reverse()
-    return { full: count === countMax || tooLarge, oldestTime: this.records[0]?.timestamp ?? 0 }
+    this.#unmergedBytes = 0
+    if (found.length > count + 1) {
+      // The first one without room stays: it says that what is older has none either.
+      const wanted = new Set(found.slice(0, count + 1))
+      for (const window of windows) window.found = window.found.filter((one) => wanted.has(one))
+    }
+    return count === countMax || tooLarge ? kept.at(-1) : undefined
   }
 
   async #lookBack(window: Window): Promise<void> {
@@ -117,7 +127,8 @@ export class LastRecords {
     window.low = Math.max(window.start, high - window.step)
     window.step = this.#nextStep(window.step)
     const fresh = await this.#range(window, high)
-    window.found = [...fresh, ...window.found]
+    window.found = [...fresh.all, ...window.found]
+    this.#unmergedBytes += fresh.bytes
   }
 
   /** Twice as far, but never so far that more than about one answer of bytes is looked at. */
@@ -127,9 +138,9 @@ export class LastRecords {
   }
 
   /** The matching records of offsets [window.low, high), oldest first. */
-  async #range(window: Window, high: Offset): Promise<Found[]> {
+  async #range(window: Window, high: Offset): Promise<Newest> {
     const { tp, epoch } = window.place
-    const found: Found[] = []
+    const found = new Newest(this.#options)
     let next = window.low
     let oldestTime: number | undefined
     while (next < high) {
@@ -138,18 +149,22 @@ export class LastRecords {
         { bytesMax: readBytesDefault, timeoutMs: fetchTimeoutMs },
       )
       if (slice === undefined) throw new Error('The log answered no slice.')
-      this.#held.push(slice)
-      for (const batch of slice.batches) {
-        for (const record of this.#decode(window, batch, next)) {
-          if (record.offset < next || record.offset >= high) continue
-          this.#examined++
-          oldestTime ??= record.timestamp
-          if (this.#options.matches(record)) {
-            found.push({ record: placed(tp, record), order: window.order })
+      let moved: Offset
+      try {
+        for (const batch of slice.batches) {
+          for (const record of this.#decode(window, batch, next, high)) {
+            if (record.offset < next || record.offset >= high) continue
+            this.#examined++
+            oldestTime ??= record.timestamp
+            if (this.#options.matches(record)) {
+              found.push({ record: ownRecord(tp, record), order: window.order })
+            }
           }
         }
+        moved = this.#goOn(window, slice, next, high)
+      } finally {
+        slice.release()
       }
-      const moved = this.#goOn(window, slice, next)
       if (moved <= next) break
       next = moved
     }
@@ -157,7 +172,7 @@ export class LastRecords {
     return found
   }
 
-  #goOn(window: Window, slice: FetchSlice, next: Offset): Offset {
+  #goOn(window: Window, slice: FetchSlice, next: Offset, high: Offset): Offset {
     const { error } = slice
     if (error === undefined) return slice.next
     const last = slice.batches.at(-1)
@@ -168,18 +183,19 @@ export class LastRecords {
       return slice.logStart
     }
     if (error.code === 'CORRUPT_BATCH' && slice.next > from && this.#options.onGap !== 'fail') {
-      this.#tellCorrupt(window, from, slice.next)
+      this.#tellCorrupt(window, from, Math.min(slice.next, high))
       return slice.next
     }
     throw error
   }
 
-  #decode(window: Window, batch: Uint8Array, next: Offset): StoredRecord[] {
+  #decode(window: Window, batch: Uint8Array, next: Offset, high: Offset): StoredRecord[] {
     try {
       return readRecords(batch)
     } catch (error) {
       if (this.#options.onGap === 'fail' || !(error instanceof GatewayError)) throw error
-      this.#tellCorrupt(window, Math.max(next, baseOffsetOf(batch)), lastOffsetOf(batch) + 1)
+      const from = Math.max(next, baseOffsetOf(batch))
+      this.#tellCorrupt(window, from, Math.min(lastOffsetOf(batch) + 1, high))
       return []
     }
   }
@@ -189,8 +205,43 @@ export class LastRecords {
     const { topic, partition } = tp
     const gap: Gap = { topic, epoch, partition, from, to, why: 'corrupt' }
     if (this.#options.onGap === 'fail') throw gapError(gap)
-    this.gaps.push(gap)
+    // Each look goes further back into the same damage; it is one gap all the same.
+    const seen = this.gaps.findIndex((one) => one.epoch === epoch && one.partition === partition)
+    const known = this.gaps[seen]
+    if (known?.from === to) this.gaps[seen] = { ...gap, to: known.to }
+    else this.gaps.unshift(gap)
   }
+}
+
+/** The newest matches of one look by offset: as many as an answer has room for, and one more. */
+class Newest {
+  /** Oldest first. */
+  readonly all: Found[] = []
+  bytes = 0
+  readonly #options: LastRecordsOptions
+
+  constructor(options: LastRecordsOptions) {
+    this.#options = options
+  }
+
+  /** Takes a match that is newer than those before. */
+  push(found: Found): void {
+    this.all.push(found)
+    this.bytes += recordBytes(found.record)
+    while (this.all.length > 2) {
+      const rest = this.bytes - recordBytes(this.all[0]!.record)
+      if (this.all.length - 1 <= this.#options.countMax && rest <= this.#options.bytesMax) return
+      this.all.shift()
+      this.bytes = rest
+    }
+  }
+}
+
+/** Whether records further back in a partition can be newer than the oldest that has room. */
+function mayHold(window: Window, oldest: Found | undefined): boolean {
+  if (oldest === undefined) return true
+  const later = window.oldestTime - oldest.record.timestamp
+  return later > 0 || (later === 0 && window.order > oldest.order)
 }
 
 function newestFirst(left: Found, right: Found): number {

@@ -267,19 +267,14 @@ export class Reader {
       matches: keyFilter(request.keys),
       onGap: request.onGap,
     })
-    try {
-      await last.collect(scopes, untils)
-    } catch (error) {
-      last.release()
-      throw error
-    }
+    await last.collect(scopes, untils)
     this.#meter.read(last.records.length, last.bytes)
     return {
       records: last.records,
       position: toPosition(last.ends),
       live: true,
       gaps: last.gaps,
-      release: () => last.release(),
+      release: () => undefined,
     }
   }
 }

@@ -9,6 +9,7 @@ import { parsePlace } from '../../src/model/place.ts'
 import { formatPosition } from '../../src/model/position.ts'
 import { anonymous } from '../../src/model/principal.ts'
 import { LogFixture } from '../support/log-fixture.ts'
+import { WatchedLog } from '../support/watched-log.ts'
 
 let fixture: LogFixture
 let reader: Reader
@@ -175,6 +176,38 @@ test('the last records are the newest of the whole read, oldest first', async ()
   assert.equal(places(few).at(-1), all.at(-1)!.place)
 })
 
+test('the last records are the newest that fit, whatever their sizes and partitions', async () => {
+  await fixture.createTopic('t', 3)
+  const base = Date.UTC(2026, 10, 21)
+  const all: { place: string; bytes: number }[] = []
+  for (let i = 0; i < 150; i++) {
+    const partition = (i * 7) % 11 < 6 ? 0 : i % 3
+    const size = i % 13 === 0 ? 3000 : (i * 31) % 90
+    const record = { value: Buffer.alloc(size, 120), timestamp: base + i }
+    all.push({
+      place: `t/${partition}/${await fixture.write('t', partition, [record])}`,
+      bytes: 16 + size,
+    })
+  }
+  const limits = fc.record({
+    count: fc.integer({ min: 1, max: 160 }),
+    bytesMax: fc.integer({ min: 1, max: 20_000 }),
+  })
+  await fc.assert(
+    fc.asyncProperty(limits, async ({ count, bytesMax }) => {
+      const expected: string[] = []
+      let room = bytesMax
+      for (const { place, bytes } of all.toReversed()) {
+        room -= bytes
+        if (expected.length === count || (room < 0 && expected.length > 0)) break
+        expected.unshift(place)
+      }
+      assert.deepEqual(places(await read({ from: `last:${count}`, bytesMax })), expected)
+    }),
+    { numRuns: 60 },
+  )
+})
+
 test('keys leave the others out, and the position moves past them', async () => {
   await fixture.createTopic('t', 1)
   const of = (key: string) => ({ key: Buffer.from(key), value: Buffer.from(`of ${key}`) })
@@ -296,4 +329,72 @@ test('one record is a link that lives as long as the record', async () => {
     reader.record(anonymous, { topic: 't', partition: 5 }, 0),
     code('UNKNOWN_PARTITION'),
   )
+})
+
+/** A reader that finds one batch of `t/0` damaged. */
+function readerOfDamage(base: number): Reader {
+  const { log, topics } = fixture.engine
+  const damaged = new WatchedLog(log, (partition, first) => partition === 0 && first === base)
+  return new Reader({ log: damaged, topics, clock: systemClock })
+}
+
+test('a damaged batch is passed and told, or refused', async () => {
+  await fixture.createTopic('t', 1)
+  for (const value of ['a', 'b', 'c']) await fixture.write('t', 0, [value, value, value])
+  reader = readerOfDamage(3)
+  const answer = await read({ from: 'offset:1' })
+  assert.deepEqual(values(answer), ['a', 'a', 'c', 'c', 'c'])
+  assert.deepEqual(
+    answer.gaps.map(({ partition, from, to, why }) => [partition, from, to, why]),
+    [[0, 3, 6, 'corrupt']],
+  )
+  assert.match(await refusal({ onGap: 'fail' }), /^CORRUPT_BATCH/)
+  // From inside of it, only the rest of it is missing.
+  const inside = await read({ from: 'offset:4' })
+  assert.deepEqual([inside.gaps[0]!.from, inside.gaps[0]!.to], [4, 6])
+  await assert.rejects(
+    reader.record(anonymous, { topic: 't', partition: 0 }, 4),
+    (error) => error instanceof GatewayError && error.code === 'CORRUPT_BATCH',
+  )
+})
+
+test('the last records go round a damaged batch and tell it once', async () => {
+  await fixture.createTopic('t', 1)
+  await fixture.write('t', 0, Array<string>(10).fill('old'))
+  await fixture.write('t', 0, Array<string>(100).fill('lost'))
+  await fixture.write('t', 0, Array<string>(5).fill('new'))
+  reader = readerOfDamage(10)
+  const answer = await read({ from: 'last:8' })
+  assert.deepEqual(values(answer), ['old', 'old', 'old', 'new', 'new', 'new', 'new', 'new'])
+  assert.deepEqual(
+    answer.gaps.map(({ from, to, why }) => [from, to, why]),
+    [[10, 110, 'corrupt']],
+  )
+  assert.match(await refusal({ from: 'last:8', onGap: 'fail' }), /^CORRUPT_BATCH/)
+  assert.equal((await read({ from: 'last:5', onGap: 'fail' })).gaps.length, 0)
+})
+
+test('the last record of many partitions borrows no more than one look at a time', async () => {
+  await fixture.createTopic('t', 8)
+  const log = new WatchedLog(fixture.log)
+  for (let partition = 0; partition < 8; partition++) {
+    for (let i = 0; i < 16; i++) await fixture.write('t', partition, ['x'.repeat(100_000)])
+  }
+  reader = new Reader({ log, topics: fixture.engine.topics, clock: systemClock })
+  for (const [from, count] of [
+    ['last:1', 1],
+    ['last:20', 20],
+  ] as const) {
+    assert.equal((await read({ from })).records.length, count)
+    assert.equal(log.heldBytes, 0)
+  }
+  assert.ok(log.heldBytesMax < 1_300_000, `${log.heldBytesMax} bytes were borrowed`)
+})
+
+test('until cuts the last records, too', async () => {
+  await fixture.createTopic('t', 1)
+  for (let i = 0; i < 40; i++) await fixture.write('t', 0, [`${i}`])
+  const answer = await read({ from: 'last:3', until: 'offset:20' })
+  assert.deepEqual(values(answer), ['17', '18', '19'])
+  assert.equal(answer.position[0]!.offsets.get(0), 20)
 })

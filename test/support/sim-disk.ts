@@ -26,7 +26,7 @@ export type Chance = () => number
 export interface SimFaults {
   write?: (path: string, dsync: boolean) => string | undefined
   sync?: (path: string) => string | undefined
-  read?: (path: string) => string | undefined
+  read?: (path: string, from: number, to: number) => string | undefined
 }
 
 export interface SimDiskOptions {
@@ -215,7 +215,9 @@ export class SimDisk implements Disk {
     return {
       read: (into, position) =>
         this.#operate('read', path, () => {
-          this.#fail(this.faults.read?.(path), path)
+          // Node refuses it too, with a RangeError of its own.
+          if (position < 0) throw new RangeError(`A read at ${position}.`)
+          this.#fail(this.faults.read?.(path, position, position + into.length), path)
           return inode.live.read(into, position)
         }),
       write: (buffers, position) => {

@@ -291,6 +291,33 @@ describe('damage below the last checkpoint', () => {
     await again.close()
   })
 
+  test('a bad sector costs the batch that lies on it, and no other', async () => {
+    const { engine, disk, close } = await openTestEngine({ hotTailBytes: 0 })
+    await newTopic(engine, { 'segment.bytes': '60000' })
+    for (let i = 0; i < 300; i++) await append(engine, `${i}`.padEnd(1000, '.'))
+    await turnsUntil(() => engine.log.pressure.inFlightBytes === 0)
+    const size = batchOf('0'.padEnd(1000, '.')).length
+    const badFrom = 20 * size + 400
+    disk.faults.read = (path, from, to) =>
+      path === log && from < badFrom + 512 && to > badFrom ? 'EIO' : undefined
+    const found: string[] = []
+    const damaged: number[][] = []
+    for (let at = 0; at < 300;) {
+      const { batches, next, error } = await fetch(engine, at)
+      if (error !== undefined) damaged.push([at, next])
+      for (const { value } of batches.flatMap((batch) => readRecords(batch)))
+        found.push(Buffer.from(value!).toString().replaceAll('.', ''))
+      at = next
+    }
+    assert.deepEqual(damaged, [[20, 21]])
+    assert.deepEqual(
+      found,
+      Array.from({ length: 300 }, (_, i) => `${i}`).filter((_, i) => i !== 20),
+    )
+    disk.faults.read = () => undefined
+    await close()
+  })
+
   test('a read that the disk refuses is damage, not a crash', async () => {
     const { engine, disk, close } = await openTestEngine({ hotTailBytes: 0 })
     await newTopic(engine)

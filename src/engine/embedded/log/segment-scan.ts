@@ -17,6 +17,10 @@ const magic = 2
 const readAheadBytes = 8 * 1024
 const windowBytesMin = 16 * 1024
 const searchBytes = 64 * 1024
+/** What a disk refuses is a sector, so a search goes round it in pieces of this size. */
+const sectorBytes = 512
+/** Each refused read of a dying disk may take seconds: after so many a search gives up. */
+const refusedReadsMax = 64
 
 /** A window that moves over a file, so that many small batches cost one read. */
 export class SegmentScan {
@@ -39,17 +43,27 @@ export class SegmentScan {
     return this.position + count <= this.#windowAt + this.#window.length
   }
 
-  /** The next `count` bytes, fewer at the end. */
+  /** The next `count` bytes; fewer at the end, and where the disk refuses to read them. */
   async peek(count: number): Promise<Uint8Array> {
-    if (!this.holds(Math.min(count, this.#end - this.position))) {
-      const size = Math.min(Math.max(count, this.#readBytes), this.#end - this.position)
-      const window = Buffer.allocUnsafeSlow(size)
-      const read = await this.#file.read(window, this.position)
-      this.#window = window.subarray(0, read)
+    const left = this.#end - this.position
+    const wanted = Math.min(count, left)
+    if (!this.holds(wanted)) {
+      const ahead = await this.#readHere(Math.min(Math.max(count, this.#readBytes), left))
+      // A bad sector further on must not cost what stands before it.
+      this.#window = ahead ?? (await this.#readHere(wanted)) ?? new Uint8Array(0)
       this.#windowAt = this.position
     }
     const from = this.position - this.#windowAt
     return this.#window.subarray(from, from + count)
+  }
+
+  async #readHere(size: number): Promise<Uint8Array | undefined> {
+    const window = Buffer.allocUnsafeSlow(size)
+    try {
+      return window.subarray(0, await this.#file.read(window, this.position))
+    } catch {
+      return undefined
+    }
   }
 
   skip(count: number): void {
@@ -66,7 +80,10 @@ export class SegmentScan {
   async problem(expected: Expected): Promise<string | undefined> {
     const head = await this.peek(batchHeaderBytes)
     const problem = headProblem(head, this.#end - this.position) ?? orderProblem(head, expected)
-    return problem ?? batchProblem(await this.peek(batchBytesOf(head)))
+    if (problem !== undefined) return problem
+    const size = batchBytesOf(head)
+    const batch = await this.peek(size)
+    return batch.length < size ? 'cannot be read' : batchProblem(batch)
   }
 }
 
@@ -88,7 +105,7 @@ function orderProblem(head: Uint8Array, { base, last }: Expected): string | unde
 
 /** What forbids believing a batch header, before the batch itself was read. */
 export function headProblem(head: Uint8Array, left: number): string | undefined {
-  if (head.length < batchHeaderBytes) return 'is cut off'
+  if (head.length < batchHeaderBytes) return 'is cut off or cannot be read'
   if (head[magicAt] !== magic) return `has magic ${head[magicAt]}, not ${magic}`
   const size = batchBytesOf(head)
   if (size < batchHeaderBytes || size > messageBytesMax) return `says it has ${size} bytes`
@@ -129,15 +146,21 @@ export async function goodBatchBehind(
     return base === undefined ? undefined : { position: found!, base }
   }
   // Where only the body is damaged, the next batch stands where the damaged one says it ends.
-  const claimed = await at(range.claimedEnd)
+  const claimed = range.claimedEnd > position ? await at(range.claimedEnd) : undefined
   if (claimed !== undefined) return claimed
+  const search = { ...range, refusedReads: 0 }
   let searched = position + 1
   for (const hint of range.hints) {
-    const found = await at(await searchBatch(file, searched, hint + 1, range))
+    const found = await at(await searchBatch(file, searched, hint + 1, search))
     if (found !== undefined) return found
     searched = hint + 1
   }
-  return at(await searchBatch(file, searched, range.bytes, range))
+  return at(await searchBatch(file, searched, range.bytes, search))
+}
+
+interface Search extends SearchRange {
+  /** Counted over the whole search. */
+  refusedReads: number
 }
 
 /** The first position in [from, to) where an undamaged batch starts. */
@@ -145,11 +168,12 @@ async function searchBatch(
   file: DiskFile,
   from: number,
   to: number,
-  range: SearchRange,
+  range: Search,
 ): Promise<number | undefined> {
   for (let windowAt = from; windowAt < to; windowAt += searchBytes) {
+    if (range.refusedReads >= refusedReadsMax) return undefined
     const window = Buffer.alloc(Math.min(searchBytes + batchHeaderBytes, range.bytes - windowAt))
-    await file.read(window, windowAt)
+    await readAround(file, window, windowAt, range)
     const end = Math.min(searchBytes, to - windowAt, window.length - batchHeaderBytes + 1)
     for (let i = 0; i < end; i++) {
       // The magic and a zero in front of the offset rule out nearly every byte at once.
@@ -160,6 +184,33 @@ async function searchBatch(
   return undefined
 }
 
+/** Reads what the disk gives; what it refuses stays zero. */
+async function readAround(
+  file: DiskFile,
+  into: Uint8Array,
+  position: number,
+  search: Search,
+): Promise<void> {
+  try {
+    await file.read(into, position)
+    return
+  } catch {
+    into.fill(0)
+  }
+  let at = 0
+  while (at < into.length && search.refusedReads < refusedReadsMax) {
+    const end = Math.min(into.length, at + sectorBytes - ((position + at) % sectorBytes))
+    const sector = Buffer.alloc(end - at)
+    try {
+      await file.read(sector, position + at)
+      into.set(sector, at)
+    } catch {
+      search.refusedReads++
+    }
+    at = end
+  }
+}
+
 /** The base offset of the whole and undamaged batch at `position`, if there is one. */
 async function goodBatchAt(
   file: DiskFile,
@@ -168,11 +219,19 @@ async function goodBatchAt(
 ): Promise<Offset | undefined> {
   if (position + batchHeaderBytes > bytes) return undefined
   const head = Buffer.alloc(batchHeaderBytes)
-  await file.read(head, position)
+  if (!(await isRead(file, head, position))) return undefined
   if (headProblem(head, bytes - position) !== undefined) return undefined
   const base = baseOffsetOf(head)
   if (base < baseMin || base >= baseEnd) return undefined
   const batch = Buffer.alloc(batchBytesOf(head))
-  await file.read(batch, position)
+  if (!(await isRead(file, batch, position))) return undefined
   return batchProblem(batch) === undefined ? base : undefined
+}
+
+async function isRead(file: DiskFile, into: Uint8Array, position: number): Promise<boolean> {
+  try {
+    return (await file.read(into, position)) === into.length
+  } catch {
+    return false
+  }
 }

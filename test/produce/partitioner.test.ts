@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import type { PartitionDescription } from '../../src/engine/topics.ts'
 import { systemRandom } from '../../src/kit/random.ts'
@@ -25,6 +26,27 @@ test('a key goes to the partition that a Java producer would choose', () => {
     for (const count of [1, 2, 3, 12, 50, 10_000]) {
       const expected = (hash & 0x7fffffff) % count
       assert.equal(partitionOfKey(Buffer.from(key), count), expected, `${key} of ${count}`)
+    }
+  }
+})
+
+interface PlacedKey {
+  readonly key: string
+  readonly hash: number
+  /** Partition by number of partitions. */
+  readonly placed: Readonly<Record<string, number>>
+}
+
+test('keys of every kind and length go where the Java producer put them', () => {
+  const fixture = new URL('../fixtures/kafka-partitions/keys.jsonl', import.meta.url)
+  const lines = readFileSync(fixture, 'utf8').trimEnd().split('\n')
+  assert.equal(lines.length, 200)
+  for (const line of lines) {
+    const { key, hash, placed } = JSON.parse(line) as PlacedKey
+    const bytes = Buffer.from(key, 'base64')
+    assert.equal(murmur2(bytes), hash, key)
+    for (const [count, partition] of Object.entries(placed)) {
+      assert.equal(partitionOfKey(bytes, Number(count)), partition, `${key} of ${count}`)
     }
   }
 })

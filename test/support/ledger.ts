@@ -13,7 +13,7 @@ export interface ReadBack extends Placed {
 }
 
 /** What can be wrong with a log after a crash. */
-export const faults = ['lost', 'moved', 'doubled', 'alien', 'missing', 'seen and gone'] as const
+export const faults = ['lost', 'moved', 'doubled', 'alien', 'hole', 'seen and gone'] as const
 export type Fault = (typeof faults)[number]
 
 interface Sent {
@@ -76,7 +76,7 @@ export class Ledger {
     }
     const at = new Map(content.map((record) => [`${record.partition}/${record.offset}`, record]))
     if (at.size !== content.length) found('doubled', 'gave an offset back twice')
-    for (const hole of holes(content)) found('missing', hole)
+    for (const hole of holes(content)) found('hole', hole)
     const unclaimed = new Map(at)
     for (const { value, placed } of this.sent(topic)) {
       if (placed === undefined) continue

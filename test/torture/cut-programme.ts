@@ -1,4 +1,5 @@
 /** Power cuts as one of the torture's programmes: so many on each file system. */
+import { fileURLToPath } from 'node:url'
 import type { FileSystemKind } from '../support/loop-file-system.ts'
 import { cuttingLacks, fileSystemLacks, provideXfsprogs } from '../support/loop-file-system.ts'
 import { loadFigures } from './mixed-load.ts'
@@ -7,6 +8,10 @@ import { powerCuts } from './power-cuts.ts'
 import type { Programme } from './programme.ts'
 
 const kinds: readonly FileSystemKind[] = ['ext4', 'xfs']
+/** Gateways that forget to sync, and the cuts within which that must have come out. */
+const plants = ['journal', 'segments']
+const plantCuts = 20
+const plantModule = fileURLToPath(new URL('../support/unsynced.ts', import.meta.url))
 
 export const cuts: Programme = {
   name: 'cuts',
@@ -28,6 +33,12 @@ export const cuts: Programme = {
         if (isSet('require')) problems.push(`${kind} could not be cut: ${lacks}`)
         continue
       }
+      for (const plant of plants) {
+        progress(`${kind}: a gateway that does not sync its ${plant}`)
+        const found = await cutsToFind(kind, plant, seed)
+        figures.push([`${kind} planted, ${plant} not synced`, found ?? 'NOT FOUND'])
+        if (found === undefined) problems.push(`${kind}: ${plant} without a sync went unnoticed`)
+      }
       const report = await powerCuts({
         kind,
         cuts: Number(flag('cuts')),
@@ -41,6 +52,17 @@ export const cuts: Programme = {
     }
     return { figures, problems }
   },
+}
+
+/** Undefined when the planted bug was not found: then nothing that this programme says counts. */
+async function cutsToFind(
+  kind: FileSystemKind,
+  plant: string,
+  seed: number,
+): Promise<string | undefined> {
+  const env = { UNSYNCED: plant, NODE_OPTIONS: `--import ${plantModule}` }
+  const report = await powerCuts({ kind, cuts: plantCuts, seed, env, stopAtProblem: true })
+  return report.problems.length === 0 ? undefined : `found at cut ${report.cuts}`
 }
 
 function known(name: string): FileSystemKind {

@@ -38,6 +38,10 @@ export interface CutOptions {
   readonly kind: FileSystemKind
   /** Draws the moments and kinds of the cuts and the shapes of the load. */
   readonly seed: number
+  /** Of every start: a planted bug, for instance. */
+  readonly env?: Readonly<Record<string, string>>
+  /** The first problem is enough. */
+  readonly stopAtProblem?: boolean
   /** Told after each cut. */
   readonly onCut?: (cut: number, acknowledged: number) => void
 }
@@ -55,7 +59,9 @@ export async function powerCuts(options: CutOptions): Promise<CutReport> {
   }
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
   try {
-    while (run.cuts < options.cuts) await run.life(Math.min(cutsPerLife, options.cuts - run.cuts))
+    while (run.cuts < options.cuts && !run.isOver) {
+      await run.life(Math.min(cutsPerLife, options.cuts - run.cuts))
+    }
     return run.report()
   } finally {
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
@@ -77,6 +83,8 @@ class CutRun {
   #cutsAfterKill = 0
   #cutsAfterStop = 0
   #cutsWithLog = 0
+  /** What the last start took: a cut in a start falls before that. */
+  #usualReadyMs = 600
   #slowestReadyMs = 0
   #slowestExitMs = 0
 
@@ -90,16 +98,32 @@ class CutRun {
     return this.#cuts
   }
 
+  get isOver(): boolean {
+    return this.#options.stopAtProblem === true && this.#load.report.problems.length > 0
+  }
+
   /** A file system and a data folder, from the first start to the last cut. */
   async life(cuts: number): Promise<void> {
     const fs = (this.#fs = await LoopFileSystem.make(this.#options.kind))
+    try {
+      await this.#live(fs, cuts)
+      await fs.unmount()
+    } catch (error) {
+      if (!(error instanceof GatewayEnded)) throw error
+      this.#load.accuse(`It did not start after cut ${this.#cuts}: ${error.message}`)
+    }
+    await fs.remove()
+    this.#load.forgetFolder()
+  }
+
+  async #live(fs: LoopFileSystem, cuts: number): Promise<void> {
     const data = join(fs.directory, 'data')
     const topic = `cuts-${this.#lives++}`
     const end = this.#cuts + cuts
     let isMade = false
-    while (this.#cuts < end) {
+    while (this.#cuts < end && !this.isOver) {
       if (this.#cuts === end - 1) await this.#cutAfterStop(fs, data, isMade ? topic : undefined)
-      else if (this.#chance() < 0.2) await this.#cutInStart(fs, data)
+      else if (this.#chance() < (isMade ? 0.2 : 0.5)) await this.#cutInStart(fs, data)
       else {
         await this.#cutUnderLoad(fs, data, topic, isMade)
         isMade = true
@@ -109,9 +133,6 @@ class CutRun {
     const gateway = await this.#start(data)
     if (isMade) await this.#load.check(gateway.url, topic)
     await this.#stop(gateway)
-    await fs.unmount()
-    await fs.remove()
-    this.#load.forgetFolder()
   }
 
   report(): CutReport {
@@ -185,7 +206,8 @@ class CutRun {
       (gateway) => gateway,
       (error: unknown) => error,
     )
-    await sleep(this.#between(0, 600))
+    // The first half of a start is Node's own.
+    await sleep(this.#between(this.#usualReadyMs / 2, this.#usualReadyMs * 1.1))
     await this.#cut(fs)
     const outcome = await starting
     if (outcome instanceof GatewayEnded) count(this.#exitsInStart, String(outcome.exitCode))
@@ -229,7 +251,9 @@ class CutRun {
   }
 
   async #start(data: string): Promise<GatewayProcess> {
-    const gateway = await startGateway({ data, onSpawn: (child) => (this.#child = child) })
+    const { env = {} } = this.#options
+    const gateway = await startGateway({ data, env, onSpawn: (child) => (this.#child = child) })
+    this.#usualReadyMs = gateway.readyMs
     this.#slowestReadyMs = Math.max(this.#slowestReadyMs, gateway.readyMs)
     return gateway
   }

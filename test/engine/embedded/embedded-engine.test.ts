@@ -4,6 +4,7 @@ import { readRecords } from '../../../src/model/batch-reader.ts'
 import { GatewayError } from '../../../src/model/errors.ts'
 import { readInt32 } from '../../../src/model/offset.ts'
 import { openTestEngine } from '../../support/engine.ts'
+import { HeldDisk } from '../../support/held-disk.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import {
   append,
@@ -559,6 +560,49 @@ describe('calls outside of the open engine', () => {
 })
 
 describe('what is shown', () => {
+  test('of a topic does not run ahead of what is durable', async () => {
+    const disk = new HeldDisk()
+    const { engine, close } = await openTestEngine({ disk })
+    disk.isHeld = (what, path) => what === 'write' && path.endsWith('.jnl')
+    const name = 't'
+    const creating = engine.topics.create([{ name, partitions: 1 }], call)
+    await turnsUntil(() => disk.held.length === 1)
+    const growing = engine.topics.grow([{ name, partitions: 3 }], call)
+    const altering = engine.topics.alterConfigs(
+      { type: 'topic', name },
+      [{ op: 'set', name: 'max.message.bytes', value: '5000' }],
+      call,
+    )
+    disk.held.shift()!()
+    await creating
+    assert.equal(engine.topics.known(name)!.partitions.length, 1)
+    assert.equal(engine.topics.known(name)!.maxBatchBytes, 1_048_588)
+    disk.letGo()
+    await Promise.all([growing, altering])
+    assert.equal(engine.topics.known(name)!.partitions.length, 3)
+    assert.equal(engine.topics.known(name)!.maxBatchBytes, 5000)
+    await close()
+  })
+
+  test('of a delete waits until it is durable, in refusals too', async () => {
+    const disk = new HeldDisk()
+    const { engine, close } = await openTestEngine({ disk })
+    await newTopic(engine)
+    await append(engine, 'a')
+    disk.isHeld = (what, path) => what === 'write' && path.endsWith('.jnl')
+    const answered: string[] = []
+    const deleting = engine.topics.delete(['t'], call).then(() => answered.push('delete'))
+    const refused = [
+      engine.topics.configs({ type: 'topic', name: 't' }, call).catch(() => undefined),
+      engine.log.deleteRecords([{ tp, before: 1 }], call),
+    ].map((refusal) => refusal.then(() => answered.push('refusal')))
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    assert.deepEqual(answered, [])
+    disk.letGo()
+    await Promise.all([deleting, ...refused])
+    await close()
+  })
+
   test('nothing of a frame is shown before it is durable, then all of it in one turn', async () => {
     const held: (() => void)[] = []
     let isHeld = false

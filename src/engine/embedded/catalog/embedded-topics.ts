@@ -46,6 +46,11 @@ export interface TopicsParts {
   readonly onFailure: (cause: unknown) => void
 }
 
+interface TopicView {
+  readonly description: TopicDescription
+  readonly logs: readonly PartitionLog[]
+}
+
 export class EmbeddedTopics implements Topics {
   readonly #parts: TopicsParts
   /** Durable topics, as callers see them. */
@@ -68,7 +73,7 @@ export class EmbeddedTopics implements Topics {
   open(): void {
     for (const topic of this.#parts.catalog.all()) {
       for (const log of topic.logs) log.logStart = log.plannedLogStart
-      this.#show(topic)
+      this.#show(this.#viewOf(topic))
     }
     this.#parts.partitions.folders.removeDoomed()
   }
@@ -128,8 +133,10 @@ export class EmbeddedTopics implements Topics {
         sensitive: false,
       }))
     }
-    const entries = configEntries(this.#existing(of.name).config)
+    const topic = this.#parts.catalog.byName(of.name)
+    const entries = topic === undefined ? [] : configEntries(topic.config)
     await this.#parts.journal.settled()
+    if (topic === undefined) throw unknownTopic(of.name)
     return entries
   }
 
@@ -204,9 +211,10 @@ export class EmbeddedTopics implements Topics {
     const firstRef = catalog.nextRef
     const entry = catalog.change({ op: 'create', name, id, firstRef, partitions, config })
     const made = catalog.byId(id)!
+    const view = this.#viewOf(made)
     await journal.write([entry], Infinity)
-    this.#show(made)
-    await this.#makeFolders(made, made.logs)
+    this.#show(view)
+    await this.#makeFolders(made, view.logs)
   }
 
   async #grow(
@@ -232,8 +240,9 @@ export class EmbeddedTopics implements Topics {
       partitions: partitions - present,
     })
     const added = topic.logs.slice(present)
+    const view = this.#viewOf(topic)
     await journal.write([entry], Infinity)
-    if (catalog.byId(topic.id) !== undefined) this.#show(topic)
+    if (catalog.byId(topic.id) !== undefined) this.#show(view)
     await this.#makeFolders(topic, added)
   }
 
@@ -242,8 +251,10 @@ export class EmbeddedTopics implements Topics {
     const topic = this.#existing(name)
     const config = changedConfig(topic.config, changes)
     if (options.validateOnly === true) return
-    await journal.write([catalog.change({ op: 'config', id: topic.id, config })], Infinity)
-    if (catalog.byId(topic.id) !== undefined) this.#show(topic)
+    const entry = catalog.change({ op: 'config', id: topic.id, config })
+    const view = this.#viewOf(topic)
+    await journal.write([entry], Infinity)
+    if (catalog.byId(topic.id) !== undefined) this.#show(view)
   }
 
   async #delete(name: string): Promise<void> {
@@ -374,10 +385,10 @@ export class EmbeddedTopics implements Topics {
     }
   }
 
-  #show(topic: CatalogTopic): void {
-    const { partitions } = this.#parts
-    const leaderEpoch = partitions.generation
-    this.#shown.set(topic.name, {
+  /** The topic as a change leaves it: taken with the change, shown when that is durable. */
+  #viewOf(topic: CatalogTopic): TopicView {
+    const leaderEpoch = this.#parts.partitions.generation
+    const description: TopicDescription = {
       name: topic.name,
       id: topic.id,
       internal: isInternalTopic(topic.name),
@@ -389,8 +400,13 @@ export class EmbeddedTopics implements Topics {
         leader: nodeId,
         replicas: [{ node: nodeId, inSync: true }],
       })),
-    })
-    partitions.show(topic.name, [...topic.logs])
+    }
+    return { description, logs: [...topic.logs] }
+  }
+
+  #show({ description, logs }: TopicView): void {
+    this.#shown.set(description.name, description)
+    this.#parts.partitions.show(description.name, logs)
     this.#hint()
   }
 

@@ -279,7 +279,13 @@ export class EmbeddedLog implements Log {
       else await this.#parts.journal.settled(timeoutMs)
       return { tp, logStart: log.logStart }
     } catch (error) {
-      return { tp, logStart: log.logStart, error: toGatewayError(error) }
+      const refusal = toGatewayError(error)
+      // A delete that is not durable yet may be the reason: the refusal waits for it.
+      const failed =
+        refusal.applied === 'no'
+          ? await this.#parts.journal.settled(timeoutMs).catch(toGatewayError)
+          : undefined
+      return { tp, logStart: log.logStart, error: failed ?? refusal }
     }
   }
 }

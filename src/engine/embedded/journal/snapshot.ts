@@ -116,8 +116,10 @@ export class SnapshotStore {
 
   /** Durable when it resolves. */
   async save(snapshot: Snapshot): Promise<void> {
-    const number = ++this.#lastNumber
+    // A try that fails for want of space is repeated under its number, and so leaves one file behind.
+    const number = this.#lastNumber + 1
     await replaceFile(this.#disk, pathOf(number), encodeSnapshot(snapshot))
+    this.#lastNumber = number
     this.#kept = [...this.#kept, { number, position: snapshot.position }].slice(-keptMax)
   }
 

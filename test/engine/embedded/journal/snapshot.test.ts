@@ -66,3 +66,15 @@ test('the newest two snapshots are kept, and damaged ones are not counted', asyn
   await next.prune()
   assert.deepEqual(await disk.list(snapshotFolder), ['0000000002.snapshot', '0000000004.snapshot'])
 })
+
+test('a full disk is not filled further by snapshots that had no room', async () => {
+  const disk = new SimDisk()
+  await disk.makeDirectory(snapshotFolder)
+  const store = new SnapshotStore(disk)
+  disk.faults.write = () => 'ENOSPC'
+  for (let tries = 0; tries < 5; tries++) await assert.rejects(store.save(snapshot))
+  assert.ok((await disk.list(snapshotFolder)).length <= 1)
+  disk.faults.write = () => undefined
+  await store.save(snapshot)
+  assert.deepEqual(await disk.list(snapshotFolder), ['0000000001.snapshot'])
+})

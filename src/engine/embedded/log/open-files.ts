@@ -20,13 +20,12 @@ export class OpenFiles {
   touch(owner: Closeable): void {
     this.#open.delete(owner)
     this.#open.add(owner)
-    if (this.#open.size <= this.#max) return
     for (const candidate of this.#open) {
+      if (this.#open.size <= this.#max) return
       if (candidate === owner || !candidate.isIdle) continue
       this.#open.delete(candidate)
       // Nothing depends on this close: no byte behind the descriptor is unsynced.
       candidate.closeFile().catch(() => undefined)
-      return
     }
   }
 

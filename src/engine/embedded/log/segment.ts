@@ -116,7 +116,7 @@ export class Segment {
     }
     if (this.#bytesSinceEntry > indexIntervalBytes) {
       this.#index.add(last - this.base, position)
-      this.#timeIndex.add(this.maxTimestamp, this.maxTimestampOffset - this.base)
+      this.finish()
       this.#bytesSinceEntry = 0
     }
     this.plannedBytes += bytes
@@ -124,7 +124,10 @@ export class Segment {
     return position
   }
 
-  /** The final time entry, at roll and at a clean stop: then the index knows the largest timestamp. */
+  /**
+   * Adds a time entry; at roll and at a clean stop it is the final one, so that the index knows the
+   * largest timestamp. Records older than 1970 have none.
+   */
   finish(): void {
     if (this.maxTimestampOffset >= 0) {
       this.#timeIndex.add(this.maxTimestamp, this.maxTimestampOffset - this.base)

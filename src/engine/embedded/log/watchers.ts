@@ -95,7 +95,8 @@ export class Watchers {
     }
     for (const point of due) {
       point.isDue = false
-      for (const watcher of point.watchers) this.#call(watcher, point.end)
+      // A copy: who is called may watch anew, and comes in a later turn.
+      for (const watcher of [...point.watchers]) this.#call(watcher, point.end)
     }
   }
 

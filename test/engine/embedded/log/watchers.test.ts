@@ -61,3 +61,21 @@ test('partitions do not hear of each other', () => {
   settle()
   assert.deepEqual(heard, ['t-1'])
 })
+
+test('a watcher that is replaced while it is called is called once in that turn', () => {
+  const clock = new SimClock()
+  const watchers = new Watchers(clock, silentLogger)
+  let calls = 0
+  const replace = (): void => {
+    assert.ok(++calls < 50, 'the turn does not end')
+    watch.close()
+    watch = watchers.watch(tp, replace)
+  }
+  watchers.watch(tp, () => undefined)
+  let watch = watchers.watch(tp, replace)
+  watchers.wake(tp, 1)
+  clock.step()
+  assert.equal(calls, 1)
+  clock.step()
+  assert.equal(calls, 2)
+})

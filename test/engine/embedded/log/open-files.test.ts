@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Closeable } from '../../../../src/engine/embedded/log/open-files.ts'
+import { OpenFiles } from '../../../../src/engine/embedded/log/open-files.ts'
+
+class File implements Closeable {
+  isIdle = true
+  isOpen = true
+  closeFile(): Promise<void> {
+    this.isOpen = false
+    return Promise.resolve()
+  }
+}
+
+test('the files used least recently are closed, down to the ceiling', () => {
+  const openFiles = new OpenFiles(2)
+  const files = Array.from({ length: 5 }, () => new File())
+  for (const file of files) openFiles.touch(file)
+  assert.deepEqual(
+    files.map(({ isOpen }) => isOpen),
+    [false, false, false, true, true],
+  )
+})
+
+test('files in use stay open beyond the ceiling, and are closed together once they are not', () => {
+  const openFiles = new OpenFiles(2)
+  const files = Array.from({ length: 6 }, () => new File())
+  for (const file of files) file.isIdle = false
+  for (const file of files) openFiles.touch(file)
+  assert.ok(files.every(({ isOpen }) => isOpen))
+  for (const file of files) file.isIdle = true
+  openFiles.touch(files[5]!)
+  assert.equal(files.filter(({ isOpen }) => isOpen).length, 2)
+})

@@ -16,6 +16,8 @@ export interface FeedsParts {
   readonly clock: Clock
   readonly logger: Logger
   readonly meter: PushMeter
+  /** Default: `ringsBytesMax`. */
+  readonly ringsBytesMax?: number
 }
 
 interface Entry {
@@ -32,14 +34,18 @@ export class Feeds {
   readonly #entries = new Map<string, Entry>()
   readonly #open = new Map<Feed, Entry>()
   readonly #topicsWatch: { close(): void }
+  readonly #ringsBytesMax: number
   readonly #steps = new Slots(catchUpStepsMax)
   #feedsOpened = 0
   #ringBytes = 0
   #sweep: Timer | undefined
+  /** The sweep is not the regular one: there is too much. */
+  #sweepsSoon = false
   #closed = false
 
   constructor(parts: FeedsParts) {
     this.#parts = parts
+    this.#ringsBytesMax = parts.ringsBytesMax ?? ringsBytesMax
     this.#topicsWatch = parts.tail.watchTopics(() => this.#growAll())
   }
 
@@ -132,16 +138,19 @@ export class Feeds {
     this.#parts.meter.ringBytes(this.#ringBytes)
     if (this.#ringBytes <= 0 || this.#closed) return
     // Not at once: chunks are counted while a ring is being changed.
-    this.#sweep ??= this.#parts.clock.after(this.#ringBytes > ringsBytesMax ? 0 : sweepMs, () =>
-      this.#evict(),
-    )
+    const isOver = this.#ringBytes > this.#ringsBytesMax
+    if (isOver && !this.#sweepsSoon) this.#sweep?.cancel()
+    else if (this.#sweep !== undefined) return
+    this.#sweepsSoon = isOver
+    this.#sweep = this.#parts.clock.after(isOver ? 0 : sweepMs, () => this.#evict())
   }
 
   #evict(): void {
     this.#sweep = undefined
+    this.#sweepsSoon = false
     const oldestMs = this.#parts.clock.monotonicMs() - ringAgeMsMax
     for (const feed of this.#open.keys()) feed.evictOlderThan(oldestMs)
-    while (this.#ringBytes > ringsBytesMax) {
+    while (this.#ringBytes > this.#ringsBytesMax) {
       const oldest = this.#oldestFeed()
       if (oldest === undefined) break
       oldest.evictOldest()

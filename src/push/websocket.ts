@@ -41,6 +41,8 @@ export interface PushParts {
   readonly heartbeatMs?: number
   /** Default: `pushConnectionsMax`. */
   readonly connectionsMax?: number
+  /** Bytes of all rings together. Default: the limit of this name. */
+  readonly ringsBytesMax?: number
 }
 
 /** Open sockets, until they are closed. */
@@ -131,7 +133,14 @@ class Door implements PushDoor {
     const heartbeatMs = parts.heartbeatMs ?? heartbeatMsDefault
     this.#parts = parts
     this.#meter = parts.meter ?? silentPushMeter
-    this.#feeds = new Feeds({ reader, tail, clock, logger, meter: this.#meter })
+    this.#feeds = new Feeds({
+      reader,
+      tail,
+      clock,
+      logger,
+      meter: this.#meter,
+      ...(parts.ringsBytesMax === undefined ? {} : { ringsBytesMax: parts.ringsBytesMax }),
+    })
     // Pings come every half heartbeat; a twentieth of that is near enough.
     this.#wheel = new TimingWheel(clock, { tickMs: Math.max(5, heartbeatMs / 40), slots: 64 })
     this.#run = randomId(random, 4)

@@ -5,12 +5,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import NodeWebSocketModule from 'ws'
 import { Reader } from '../../src/consume/reader.ts'
 import type { PartitionPlace, TopicScope } from '../../src/consume/scope.ts'
+import { Tail } from '../../src/consume/tail.ts'
 import { systemClock } from '../../src/kit/clock.ts'
+import { silentLogger } from '../../src/kit/logger.ts'
 import { silentPushMeter } from '../../src/push/push-meter.ts'
 import type { PushFixture } from '../support/push-fixture.ts'
 import { openPush } from '../support/push-fixture.ts'
 import { PushClient } from '../support/push-client.ts'
 import { until } from '../support/until.ts'
+import { ManualClock } from '../support/manual-clock.ts'
+import { WatchedLog } from '../support/watched-log.ts'
 
 let push: PushFixture
 let topicCount = 0
@@ -624,6 +628,151 @@ test('a slow reader of many topics costs about one read of each, not one for eve
       await sleep(10)
     }
     assert.ok(reads <= names.length * 5, `${reads} reads`)
+  } finally {
+    await own.close()
+  }
+})
+
+test('all rings together keep within their limit, and who falls off loses nothing', async () => {
+  let ringBytes = 0
+  let most = 0
+  const meter = {
+    ...silentPushMeter,
+    ringBytes: (bytes: number) => void (most = Math.max(most, (ringBytes = bytes))),
+  }
+  const own = await openPush({ meter, ringsBytesMax: 1_000_000 })
+  try {
+    const names = ['ring-a', 'ring-b', 'ring-c', 'ring-d']
+    for (const name of names) await own.createTopic(name, 1)
+    const clients = await Promise.all(names.map(() => own.connect()))
+    for (const client of clients) {
+      await client.ask({ type: 'subscribe', sub: 's1', topics: names })
+      await client.type('live')
+    }
+    clients[0]!.ws.pause()
+    const value = `"${'x'.repeat(50_000)}"`
+    for (let i = 0; i < 60; i++) {
+      for (const name of names) await own.write(name, 0, [value])
+    }
+    await clients[1]!.count(240)
+    await until(() => ringBytes <= 1_000_000, 'the rings to shrink', 3_000)
+    // A chunk of each feed may come before the sweep does.
+    assert.ok(most > 800_000 && most < 1_600_000, `${most} bytes in rings`)
+    clients[0]!.ws.resume()
+    for (const client of clients) {
+      const records = await client.count(240)
+      for (const name of names) {
+        const offsets = records.filter(({ topic }) => topic === name).map(({ offset }) => offset)
+        assert.deepEqual(
+          offsets,
+          Array.from({ length: 60 }, (_, i) => i),
+        )
+      }
+    }
+  } finally {
+    await own.close()
+  }
+})
+
+test('a socket that takes nothing for two minutes is left, one that takes a little is not', async () => {
+  const clock = new ManualClock()
+  const own = await openPush({ clock })
+  try {
+    await own.createTopic('large', 1)
+    const value = `"${'x'.repeat(100_000)}"`
+    for (let i = 0; i < 30; i++) await own.write('large', 0, Array<string>(10).fill(value))
+    const [stuck, slow] = [await own.connect(), await own.connect()]
+    for (const client of [stuck, slow]) {
+      client.ws.pause()
+      client.send({ type: 'subscribe', id: 1, sub: 's1', topics: ['large'], from: 'earliest' })
+    }
+    const pass = (ms: number): void => {
+      for (let passedMs = 0; passedMs < ms; passedMs += 500) clock.advance(500)
+    }
+    await until(() => own.bufferedBytes() > 0, 'the sockets to be full')
+    await sleep(200)
+    pass(100_000)
+    // More than what the two kernels hold, so that the gateway sees some of it go.
+    slow.ws.on('message', () => {
+      if (slow.recordCount === 150) slow.ws.pause()
+    })
+    slow.ws.resume()
+    await until(() => slow.recordCount >= 150, 'a part to be taken')
+    await sleep(200)
+    pass(40_000)
+    // The Close frame is behind the data, so it shows once that is taken.
+    stuck.ws.resume()
+    assert.deepEqual(await stuck.closedBy(), { code: 4504, reason: 'PEER_TIMEOUT' })
+    assert.equal(slow.closed, undefined)
+    slow.ws.resume()
+    await slow.count(300)
+  } finally {
+    await own.close()
+  }
+})
+
+test('topics of more than 32 partitions come whole, with their positions outside of frames', async () => {
+  const topic = await newTopic(40)
+  for (let partition = 0; partition < 40; partition++) {
+    await push.write(topic, partition, [`${partition}`])
+  }
+  const client = await push.connect()
+  const command = { type: 'subscribe', sub: 's1', topics: [topic], from: 'earliest' }
+  await client.ask(command)
+  const live = await client.type('live')
+  assert.match(String(live['position']), /^2\./)
+  await push.write(topic, 39, ['"live"'])
+  await client.count(41)
+  for (const message of client.messages) {
+    if (message.type === 'records') assert.equal(message['position'], undefined)
+  }
+  const again = await push.connect()
+  await again.ask({ ...command, from: live['position'] })
+  assert.deepEqual(
+    (await again.count(1)).map(({ partition, offset }) => [partition, offset]),
+    [[39, 1]],
+  )
+  const left = await again.ask({ type: 'unsubscribe', sub: 's1' })
+  await again.ask({ ...command, from: left['position'] })
+  await push.write(topic, 0, ['"new"'])
+  assert.deepEqual(
+    (await again.count(2)).map(({ partition, offset }) => [partition, offset]),
+    [
+      [39, 1],
+      [0, 1],
+    ],
+  )
+})
+
+test('a damaged batch is told as a gap to those behind and those at the end, or refused', async () => {
+  const own = await openPush(({ log, topics }) => {
+    const damaged = new WatchedLog(log, (_, base) => base === 2 || base === 6)
+    const parts = { log: damaged, topics, clock: systemClock }
+    return { reader: new Reader(parts), tail: new Tail({ ...parts, logger: silentLogger }) }
+  })
+  try {
+    await own.createTopic('t', 1)
+    for (let i = 0; i < 3; i++) await own.write('t', 0, [`${i}`, `${i}`])
+    const [behind, live, strict] = [await own.connect(), await own.connect(), await own.connect()]
+    await live.ask({ type: 'subscribe', sub: 's1', topics: ['t'] })
+    await behind.ask({ type: 'subscribe', sub: 's1', topics: ['t'], from: 'earliest' })
+    await strict.ask({ type: 'subscribe', sub: 's1', topics: ['t'], onGap: 'fail' })
+    for (const client of [live, behind, strict]) await client.type('live')
+    await own.write('t', 0, ['3', '3'])
+    await own.write('t', 0, ['4', '4'])
+    const gaps = ({ messages }: PushClient) =>
+      messages.filter(({ type }) => type === 'gap').map(({ from, to, why }) => [from, to, why])
+    await live.count(2)
+    assert.deepEqual(gaps(live), [[6, 8, 'corrupt']])
+    const seen = (await behind.count(6)).map(({ offset }) => offset)
+    assert.deepEqual(seen, [0, 1, 4, 5, 8, 9])
+    assert.deepEqual(gaps(behind), [
+      [2, 4, 'corrupt'],
+      [6, 8, 'corrupt'],
+    ])
+    const error = await strict.type('error')
+    assert.deepEqual([error['sub'], error['code']], ['s1', 'CORRUPT_BATCH'])
+    assert.match(String(error['position']), /\.0-6$/)
   } finally {
     await own.close()
   }

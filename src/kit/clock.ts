@@ -48,9 +48,13 @@ export function pause(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
   })
 }
 
-/** The instant that an ISO 8601 date or date-time names, in ms since 1970; undefined for anything else. */
+/**
+ * The instant that an ISO 8601 date or date-time names, in ms since 1970; undefined for anything else.
+ * A date alone is midnight in UTC. A time of day needs its zone: without one it would mean another
+ * instant on every machine.
+ */
 export function parseIsoTime(text: string): number | undefined {
-  if (!/^\d{4}-\d{2}-\d{2}(T[0-9:.]+(Z|[+-]\d{2}:\d{2})?)?$/.test(text)) return undefined
+  if (!/^\d{4}-\d{2}-\d{2}(T[0-9:.]+(Z|[+-]\d{2}:\d{2}))?$/.test(text)) return undefined
   const time = Date.parse(text)
   return Number.isNaN(time) ? undefined : time
 }

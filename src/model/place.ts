@@ -68,6 +68,6 @@ function refused(field: string, word: string): GatewayError {
   const shown = word.length > 80 ? `${word.slice(0, 80)}…` : word
   return new GatewayError(
     'BAD_REQUEST',
-    `'${field}=${shown}' is not understood. Use earliest, latest, offset:<n>, time:<ms or ISO 8601>, last:<n>, or a position.`,
+    `'${field}=${shown}' is not understood. Use earliest, latest, offset:<n>, time:<ms, or ISO 8601 with its zone>, last:<n>, or a position.`,
   )
 }

@@ -15,7 +15,14 @@ test('ISO 8601 dates are read, other spellings that Date.parse would guess at ar
   assert.equal(parseIsoTime('2026-11-21T00:00:00Z'), 1795219200000)
   assert.equal(parseIsoTime('2026-11-21'), 1795219200000)
   assert.equal(parseIsoTime('2026-11-21T01:00:00+01:00'), 1795219200000)
-  for (const text of ['1', '21 Nov 2026', '2026-13-01', '2026-11-21 junk', '']) {
+  for (const text of [
+    '1',
+    '21 Nov 2026',
+    '2026-13-01',
+    '2026-11-21T00:00:00',
+    '2026-11-21 junk',
+    '',
+  ]) {
     assert.equal(parseIsoTime(text), undefined, text)
   }
   assert.equal(formatIsoTime(1795219200000), '2026-11-21T00:00:00.000Z')

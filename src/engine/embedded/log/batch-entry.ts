@@ -40,8 +40,8 @@ export class BatchEntry implements JournalEntry, Answer {
   readonly segmentPos: number
   readonly payload: Uint8Array
   readonly maxTimestamp: number
-  readonly call: EntryCall | undefined
   readonly index: number
+  #call: EntryCall | undefined
   ticket: FrameTicket | undefined
 
   constructor(
@@ -65,7 +65,7 @@ export class BatchEntry implements JournalEntry, Answer {
     this.lastOffset = batch.lastOffset
     this.maxTimestamp = batch.maxTimestamp
     this.payload = batch.payload
-    this.call = call
+    this.#call = call
     this.index = index
   }
 
@@ -74,10 +74,13 @@ export class BatchEntry implements JournalEntry, Answer {
   }
 
   get deadlineMs(): number {
-    return this.call?.deadlineMs ?? Infinity
+    return this.#call?.deadlineMs ?? Infinity
   }
 
+  /** The call is let go with its answer: the batch lives on in the hot tail for long. */
   settle(error: GatewayError | undefined): void {
-    this.call?.settle(this.index, error)
+    const call = this.#call
+    this.#call = undefined
+    call?.settle(this.index, error)
   }
 }

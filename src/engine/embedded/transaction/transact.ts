@@ -13,6 +13,7 @@ import { entryHeaderBytes } from '../journal/journal-frame.ts'
 import type { StateEntry } from '../journal/state-machine.ts'
 import { AppendCall } from '../log/append-call.ts'
 import { preconditionRefusal } from '../log/append-check.ts'
+import type { BatchEntry } from '../log/batch-entry.ts'
 import type { EmbeddedLog } from '../log/embedded-log.ts'
 import type { PartitionLog } from '../log/partition-log.ts'
 
@@ -61,10 +62,11 @@ export class EmbeddedTransactions implements Transactions {
 
     // Checked as a whole; from here to the join there is no await, so it holds.
     const call = new AppendCall(entries.length, clock.monotonicMs() + options.timeoutMs)
-    const joining: JournalEntry[] = []
+    const batches: BatchEntry[] = []
     for (const [index, entry] of entries.entries()) {
-      joining.push(log.stage(logs[index]!, entry.batch, nowMs, call, index))
+      batches.push(log.stage(logs[index]!, entry.batch, nowMs, call, index))
     }
+    const joining: JournalEntry[] = [...batches]
     if (carried !== undefined && carried.commits.length > 0) {
       joining.push(stateEntry(offsets.stageCommit(carried.group, carried.commits)))
     }
@@ -73,7 +75,7 @@ export class EmbeddedTransactions implements Transactions {
       journal.joinTogether(joining, {
         deadlineMs: call.deadlineMs,
         settle: (error) => {
-          for (let index = 0; index < entries.length; index++) call.settle(index, error)
+          for (const batch of batches) batch.settle(error)
           if (error === undefined) resolve()
           else reject(error)
         },

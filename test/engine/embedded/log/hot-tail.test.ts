@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { BatchEntry } from '../../../../src/engine/embedded/log/batch-entry.ts'
-import { HotTail } from '../../../../src/engine/embedded/log/hot-tail.ts'
+import { entryOverheadBytes, HotTail } from '../../../../src/engine/embedded/log/hot-tail.ts'
 
 test('over its budget the hot tail lets go of what was written first, and of no more than needed', () => {
   const evicted: number[] = []
-  const tail = new HotTail(1000)
+  const tail = new HotTail(3.5 * (300 + entryOverheadBytes))
   const batch = (number: number): BatchEntry => {
     const owner = { evict: () => evicted.push(number), reveal: () => undefined }
     return { owner, payload: new Uint8Array(300) } as unknown as BatchEntry

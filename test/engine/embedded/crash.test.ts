@@ -1,6 +1,7 @@
 /** What a crash must not take, at moments too rare for random runs to meet. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { readRecords } from '../../../src/model/batch-reader.ts'
 import { openTestEngine } from '../../support/engine.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import {
@@ -19,6 +20,9 @@ import type { SimDisk } from '../../support/sim-disk.ts'
 
 /** A power cut that takes everything it may. */
 const nothingKept = () => 0.99
+
+const textOf = ({ value }: { readonly value: Uint8Array | null }): string =>
+  Buffer.from(value!).toString()
 
 /** The header of the journal file used last becomes a block of zeros. */
 function loseNewestHeader(disk: SimDisk): void {
@@ -95,6 +99,106 @@ describe('a transaction at its limit', () => {
       await again.close()
     }
     await engine.close()
+  })
+})
+
+describe('a transaction between two frames', () => {
+  test('is whole or absent, wherever a frame happens to be sealed', async () => {
+    const disk = new HeldDisk()
+    const { engine } = await openTestEngine({ disk })
+    const config = { 'max.message.bytes': String(8 * 1024 * 1024) }
+    await engine.topics.create([{ name: 't', partitions: 2, config }], call)
+    await turnsUntil(() => engine.log.pressure.inFlightBytes === 0)
+    disk.isHeld = (what, path) => what === 'write' && path.endsWith('.jnl')
+    const pending: Promise<unknown>[] = [append(engine, 'in flight')]
+    await turnsUntil(() => disk.held.length === 1)
+    // The next frame has room for the record of the transaction, and none for its commit.
+    pending.push(append(engine, 'x'.repeat(4 * 1024 * 1024 - 2500)))
+    const other = { topic: 't', partition: 1 }
+    pending.push(
+      engine.transactions.transact(
+        {
+          entries: [{ tp: other, batch: batchOf('with its commit') }],
+          offsets: {
+            group: { groupId: 'g' },
+            commits: [{ tp, offset: 1, metadata: 'm'.repeat(4000) }],
+          },
+        },
+        call,
+      ),
+    )
+    for (const one of pending) one.catch(() => undefined)
+    disk.held.shift()!()
+    await turnsUntil(() => disk.held.length === 1)
+    disk.held.shift()!()
+    await turnsUntil(() => disk.held.length === 1)
+    disk.crash(nothingKept)
+    disk.letGo()
+    const again = await openTestEngine({ disk })
+    const [end] = await again.engine.log.offsets([{ tp: other, at: 'latest' }], call)
+    const commits = await again.engine.groups.committed({ groupId: 'g' }, 'all', call)
+    assert.deepEqual([end!.offset, commits.length], [0, 0])
+    assert.equal((await fetch(again.engine, 0)).readableEnd, 2)
+    await again.close()
+  })
+})
+
+describe('a segment that was written further than the journal reaches', () => {
+  test('is cut before it goes on, so that no old bytes stand behind its end', async () => {
+    const { engine, disk } = await openTestEngine()
+    await newTopic(engine, { 'segment.bytes': '20000' })
+    await append(engine, 'first')
+    await engine.checkpoint()
+    await append(engine, 'long'.repeat(4000))
+    await turnsUntil(() => engine.log.pressure.inFlightBytes === 0)
+    const after = disk.clone()
+    // A flipped bit in the last frame cannot be told from a torn write: the frame is not believed.
+    after.damage('journal/0001.jnl', 3 * 4096 + 300, Buffer.from('?'))
+    const again = await openTestEngine({ disk: after })
+    assert.deepEqual(await values(again.engine), ['first'])
+    await append(again.engine, 'short')
+    await append(again.engine, 'in the next segment'.padEnd(19_900, '.'))
+    await again.close()
+    const last = await openTestEngine({ disk: after, hotTailBytes: 0 })
+    const found: string[] = []
+    for (let at = 0; at < 3;) {
+      const { batches, next, error } = await fetch(last.engine, at, 1)
+      assert.equal(error, undefined)
+      for (const batch of batches) found.push(...readRecords(batch).map(textOf))
+      at = next
+    }
+    assert.deepEqual(found.slice(0, 2), ['first', 'short'])
+    const size = batchOf('first').length + batchOf('short').length
+    assert.equal(after.bytesOf('logs/t-0/00000000000000000000.log').length, size)
+    await last.close()
+  })
+})
+
+describe('a folder under the name of a topic', () => {
+  test('is not its own when it is that of a namesake before it', async () => {
+    const { engine, disk, close } = await openTestEngine()
+    await newTopic(engine)
+    await append(engine, 'old')
+    await engine.checkpoint()
+    const name = 'logs/t-0/00000000000000000000.log'
+    const old = ['logs/t-0/partition.metadata', name].map((path) => [path, disk.bytesOf(path)])
+    await engine.topics.delete(['t'], call)
+    await newTopic(engine)
+    await append(engine, 'new')
+    await close()
+    // As by a back-up of the folder that was laid over it: the record is as long as the new one.
+    for (const [path, bytes] of old as [string, Buffer][]) {
+      const file = await disk.open(path, { create: true })
+      await file.truncate(0)
+      await file.write([bytes], 0)
+      await file.close()
+    }
+    const again = await openTestEngine({ disk })
+    const { batches, error } = await fetch(again.engine, 0)
+    assert.deepEqual([batches, error?.code], [[], 'CORRUPT_BATCH'])
+    await assert.rejects(append(again.engine, 'more'), code('CORRUPT_BATCH'))
+    assert.equal(again.engine.health().state, 'corrupt')
+    await again.close()
   })
 })
 

@@ -230,6 +230,17 @@ describe('segments', () => {
       [0, 2],
     )
   })
+
+  test('do not roll for the old times of clients on a topic with LogAppendTime', async () => {
+    const { engine, disk, close } = await openTestEngine()
+    await newTopic(engine, { 'segment.ms': '60000', 'message.timestamp.type': 'LogAppendTime' })
+    for (const timestamp of [1_000, 2_000, 3_000]) {
+      await engine.log.append([{ tp, batch: batchOf('x', timestamp) }], call)
+    }
+    await close()
+    const logs = [...disk.files().keys()].filter((name) => name.endsWith('.log'))
+    assert.deepEqual(logs, [log])
+  })
 })
 
 describe('damage below the last checkpoint', () => {

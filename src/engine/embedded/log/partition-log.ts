@@ -9,7 +9,6 @@
  */
 import type { Offset } from '../../../model/offset.ts'
 import {
-  baseTimestampOf,
   lastOffsetDeltaOf,
   lastOffsetOf,
   maxTimestampOf,
@@ -368,12 +367,7 @@ export class PartitionLog implements BatchOwner {
     index: number,
   ): BatchEntry {
     const maxTimestamp = maxTimestampOf(payload)
-    const segmentPos = segment.plan(
-      lastOffset,
-      payload.length,
-      baseTimestampOf(payload),
-      maxTimestamp,
-    )
+    const segmentPos = segment.plan(lastOffset, payload.length, maxTimestamp)
     this.nextOffset = lastOffset + 1
     return new BatchEntry(
       this,

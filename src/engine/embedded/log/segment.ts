@@ -54,7 +54,7 @@ export class Segment {
   plannedBytes = 0
   /** Bytes that have reached the file. */
   writtenBytes = 0
-  /** Timestamp of the first batch, ms; -1 while empty. Time-based rolling counts from it. */
+  /** Largest timestamp of the first batch, ms; -1 while empty. Time-based rolling counts from it. */
   firstTimestamp = -1
   maxTimestamp = -1
   /** Last offset of the batch that holds `maxTimestamp`. */
@@ -107,9 +107,9 @@ export class Segment {
   }
 
   /** Assigns the place of a batch and its index entries; returns the position in the file. */
-  plan(last: Offset, bytes: number, baseTimestamp: number, maxTimestamp: number): number {
+  plan(last: Offset, bytes: number, maxTimestamp: number): number {
     const position = this.plannedBytes
-    if (position === 0) this.firstTimestamp = baseTimestamp
+    if (position === 0) this.firstTimestamp = maxTimestamp
     if (maxTimestamp > this.maxTimestamp) {
       this.maxTimestamp = maxTimestamp
       this.maxTimestampOffset = last
@@ -343,7 +343,7 @@ export class Segment {
           const head = await scan.peek(batchHeaderBytes)
           if (headProblem(head, bytes - scan.position) !== undefined) break
           const last = baseOffsetOf(head) + lastOffsetDeltaOf(head)
-          this.plan(last, batchBytesOf(head), -1, maxTimestampOf(head))
+          this.plan(last, batchBytesOf(head), maxTimestampOf(head))
           scan.skip(batchBytesOf(head))
         }
       })

@@ -37,6 +37,10 @@ export class Oracle {
   readonly #topics = new Map<string, string>()
   readonly #changing = new Set<string>()
   readonly #deleted = new Set<string>()
+  /** Offsets committed without records, by topic id and partition. */
+  readonly #commits = new Map<string, number>()
+  #lastCommit = 0
+  #memberEpoch = 0
 
   get ackedCount(): number {
     return this.#intents.filter(({ outcome }) => outcome === 'done').length
@@ -223,6 +227,40 @@ export class Oracle {
       assert.ok(committed >= number, `commit of transaction ${number} lost`)
     if (committed === number)
       assert.equal(first.outcome, 'done', `commit ${number} without its records`)
+  }
+
+  /** A number above all that were committed before. */
+  nextCommit(): number {
+    return ++this.#lastCommit
+  }
+
+  committedAlone(topicId: string, partition: number, offset: number): void {
+    const key = `${topicId}-${partition}`
+    this.#commits.set(key, Math.max(offset, this.#commits.get(key) ?? 0))
+  }
+
+  /** Calls for one partition do not overlap, so what was answered last is the least there may be. */
+  checkAlone(commits: ReadonlyMap<string, number>): void {
+    for (const [key, offset] of this.#commits) {
+      if (this.#isGone(key)) continue
+      const found = commits.get(key) ?? 0
+      assert.ok(found >= offset, `commit ${offset} of ${key} went back to ${found}`)
+      this.#commits.set(key, found)
+    }
+    for (const [key, offset] of commits) {
+      assert.ok(!this.#isGone(key), `commit ${offset} of a deleted topic, ${key}`)
+    }
+  }
+
+  /** A heartbeat was answered with this epoch. */
+  joined(epoch: number): void {
+    this.#memberEpoch = epoch
+  }
+
+  checkMember(epoch: number | undefined): void {
+    if (this.#memberEpoch === 0) return
+    assert.ok(epoch !== undefined, `the member of epoch ${this.#memberEpoch} is gone`)
+    assert.ok(epoch >= this.#memberEpoch, `epoch ${this.#memberEpoch} went back to ${epoch}`)
   }
 
   #set(name: string, id: string | undefined): void {

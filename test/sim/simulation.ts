@@ -12,6 +12,7 @@ import { silentLogger } from '../../src/kit/logger.ts'
 import { readRecords } from '../../src/model/batch-reader.ts'
 import { writeBatch } from '../../src/model/batch-writer.ts'
 import { baseOffsetOf, lastOffsetOf } from '../../src/model/record-batch.ts'
+import type { CommittedOffset } from '../../src/engine/groups.ts'
 import type { TopicPartition } from '../../src/model/topic.ts'
 import { SimClock } from '../support/sim-clock.ts'
 import { SimDisk } from '../support/sim-disk.ts'
@@ -20,6 +21,10 @@ import { Oracle } from './oracle.ts'
 
 const call = { timeoutMs: 30_000 }
 const group = { groupId: 'g' }
+/** A group whose offsets are committed without records. */
+const alone = { groupId: 'alone' }
+const memberGroup = 'members'
+const memberId = '6f1f9a52-0d5c-4f7e-9d0f-3f2a0f6c1b77'
 const names = ['orders', 'clicks', 'audit.log']
 const partitions = 3
 
@@ -63,12 +68,17 @@ class Simulation {
   #faultAt = Infinity
   /** A snapshot is damaged and no start has made a new one since: one damage at a time. */
   #isDamaged = false
+  /** What the member knows, as its session record would hold it. */
+  #member: { readonly epoch: number; readonly owned: readonly TopicPartition[] } = {
+    epoch: 0,
+    owned: [],
+  }
   #starts = 0
   #crashes = 0
 
   constructor(number: number) {
     this.#random = new SimRandom(number)
-    this.#hotTailBytes = this.#random.pick([0, 500, 4000, 100_000])
+    this.#hotTailBytes = this.#random.pick([0, 3000, 20_000, 600_000])
     this.#disk = new SimDisk({
       schedule: (run) => this.#clock.after(this.#random.unit() * this.#random.unit() * 3, run),
     })
@@ -131,7 +141,7 @@ class Simulation {
       clock: this.#clock,
       random: this.#random,
       logger: silentLogger,
-      members: 'memory',
+      members: 'journal',
       hotTailBytes: this.#hotTailBytes,
       journalSizes: { firstFileBytes: 65_536, fileBytes: 65_536 },
       onFatal: () => {
@@ -219,6 +229,8 @@ class Simulation {
       this.#repeat(share, () => this.#transact(engine)),
       this.#repeat(share, () => this.#administer(engine)),
       this.#repeat(share * 2, () => this.#peek(engine)),
+      this.#repeat(share, () => this.#commit(engine)),
+      this.#repeat(share, () => this.#heartbeat(engine)),
     ])
   }
 
@@ -266,6 +278,37 @@ class Simulation {
     } catch (error) {
       if ((error as { applied?: string }).applied !== 'no') throw error
       for (const { intent } of intents) this.#oracle.refused(intent)
+    }
+  }
+
+  /** Commits of one partition rise, so that the oracle can tell an older one. */
+  async #commit(engine: EmbeddedEngine): Promise<void> {
+    const topic = this.#random.pick(names)
+    const topicId = engine.topics.known(topic)?.id
+    if (topicId === undefined) return
+    const tp = { topic, partition: this.#random.below(partitions) }
+    const offset = this.#oracle.nextCommit()
+    const [result] = await engine.groups.commit(alone, [{ tp, topicId, offset }], call)
+    this.#note(`commit ${topic}-${tp.partition} ${offset} ${result!.error?.code}`)
+    if (result!.error === undefined) this.#oracle.committedAlone(topicId, tp.partition, offset)
+  }
+
+  /** One member that outlives the process: its epoch never goes back. */
+  async #heartbeat(engine: EmbeddedEngine): Promise<void> {
+    const { epoch, owned } = this.#member
+    const joining =
+      epoch === 0 ? { subscription: { topics: names }, rebalanceTimeoutMs: 60_000 } : {}
+    const beat = { groupId: memberGroup, memberId, memberEpoch: epoch }
+    try {
+      const answer = await engine.groups.heartbeat(beat, { ...call, ...joining, owned })
+      this.#oracle.joined(answer.memberEpoch)
+      this.#member = { epoch: answer.memberEpoch, owned: answer.assignment ?? owned }
+      this.#note(`heartbeat ${answer.memberEpoch} ${answer.assignment?.length}`)
+    } catch (error) {
+      const { code } = error as { code?: string }
+      if (code !== 'FENCED_MEMBER_EPOCH') throw error
+      // The answer that carried the last epoch was lost with the process.
+      this.#member = { epoch: 0, owned: [] }
     }
   }
 
@@ -322,6 +365,14 @@ class Simulation {
     }
   }
 
+  /** Undefined: the group or the member does not exist. */
+  async #memberEpoch(engine: EmbeddedEngine): Promise<number | undefined> {
+    const groups = await engine.groups.list(call)
+    if (!groups.some(({ groupId }) => groupId === memberGroup)) return undefined
+    const { members } = await engine.groups.describe(memberGroup, call)
+    return members.find((member) => member.memberId === memberId)?.memberEpoch
+  }
+
   #intents(engine: EmbeddedEngine, count: number, isDistinct: boolean) {
     const intents = []
     const taken = new Set<string>()
@@ -366,9 +417,11 @@ class Simulation {
     }
     const commits = await engine.groups.committed(group, 'all', call)
     const ids = new Map(topics.map(({ name, id }) => [name, id]))
-    this.#oracle.checkCommits(
-      new Map(commits.map(({ tp, offset }) => [`${ids.get(tp.topic)}-${tp.partition}`, offset])),
-    )
+    const byPartition = (found: readonly CommittedOffset[]): Map<string, number> =>
+      new Map(found.map(({ tp, offset }) => [`${ids.get(tp.topic)}-${tp.partition}`, offset]))
+    this.#oracle.checkCommits(byPartition(commits))
+    this.#oracle.checkAlone(byPartition(await engine.groups.committed(alone, 'all', call)))
+    this.#oracle.checkMember(await this.#memberEpoch(engine))
   }
 }
 

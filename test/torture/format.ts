@@ -3,6 +3,7 @@
  * broker, and keys land where the Java producer puts them.
  */
 import { KafkaJars, missingForKafka } from '../support/kafka/kafka-jars.ts'
+import { showOurFiles } from './foreign-reading.ts'
 import { readForeignFiles } from './foreign-writing.ts'
 import { compareKeys } from './foreign-keys.ts'
 import type { Programme } from './programme.ts'
@@ -13,6 +14,7 @@ export const format: Programme = {
   needs: `Maven, a JDK of 17 or later, and at the first run the jars of Kafka (some 45 MB)`,
   missing: missingForKafka,
   flags: {
+    batches: { type: 'string', default: '300' },
     rounds: { type: 'string', default: '100' },
     keys: { type: 'string', default: '10000' },
     golden: { type: 'boolean', default: false },
@@ -22,6 +24,8 @@ export const format: Programme = {
     const jars = await KafkaJars.fetch()
     const golden = isSet('golden')
     const parts = []
+    progress('Kafka reads our files')
+    parts.push(await showOurFiles(jars, { batches: Number(flag('batches')), seed }))
     progress('keys')
     parts.push(await compareKeys(jars, { keys: Number(flag('keys')), seed, golden }))
     progress('a broker writes')

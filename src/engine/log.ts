@@ -4,7 +4,10 @@ import type { Offset } from '../model/offset.ts'
 import type { TopicPartition } from '../model/topic.ts'
 import type { CallOptions, Watch } from './call.ts'
 
-/** One whole RecordBatch v2: base offset 0, producer fields -1. The engine may patch bytes 0-15. */
+/**
+ * One whole RecordBatch v2: base offset 0, producer fields -1. The bytes are the engine's from here
+ * on: it patches bytes 0-15 and lends them to readers, so nobody changes or appends them again.
+ */
 export interface AppendEntry {
   readonly tp: TopicPartition
   readonly batch: Uint8Array

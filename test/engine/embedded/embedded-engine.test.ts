@@ -427,6 +427,23 @@ describe('a failing disk', () => {
     await again.close()
   })
 
+  test('a journal file that found no room gives back what it had taken', async () => {
+    const disk = new SimDisk()
+    let writes = 0
+    disk.faults.write = (path) =>
+      path.endsWith('.jnl.tmp') && ++writes > 25 ? 'ENOSPC' : undefined
+    const { engine, close } = await openTestEngine({ disk })
+    await turnsUntil(() => writes > 25)
+    await newTopic(engine)
+    await append(engine, 'a')
+    const halves = [...disk.files()].filter(([name]) => name.endsWith('.tmp'))
+    assert.deepEqual(
+      halves.map(([, size]) => size),
+      [0],
+    )
+    await close()
+  })
+
   test('a full disk does not hold up the end, and what it kept out is there after the next start', async () => {
     const { engine, disk, close } = await openTestEngine()
     await newTopic(engine)

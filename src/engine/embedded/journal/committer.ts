@@ -119,7 +119,7 @@ export class Committer {
     this.#watchDeadline(answer.deadlineMs)
   }
 
-  /** Entries that must share one frame. The sum of their bytes is at most `transactBytesMax`. */
+  /** Entries that must share one frame; who checked them sees to it that they fit one file. */
   joinTogether(entries: readonly JournalEntry[], answer: Answer): void {
     if (this.#fenced) return answer.settle(stopped())
     let bytes = 0

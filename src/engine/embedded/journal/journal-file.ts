@@ -69,6 +69,10 @@ export class JournalFile {
         await filling.write([zeros.subarray(0, Math.min(zeros.length, bytes - at))], at)
       }
       await filling.sync()
+    } catch (error) {
+      // Half a file would take the last room of a disk that is full.
+      await filling.truncate(0).catch(() => undefined)
+      throw error
     } finally {
       await filling.close()
     }

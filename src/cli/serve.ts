@@ -102,6 +102,11 @@ function explained(cause: unknown, { host, port, data }: GatewayConfig): unknown
   if (!(cause instanceof Error)) return cause
   const { code, syscall } = cause as NodeJS.ErrnoException
   const say = (text: string): Failure => new Failure(text, { cause })
+  if (saysFull(cause) || saysFull(cause.cause)) {
+    return say(
+      `The disk of the data folder ${resolve(data)} is full. Make room there and start again; nothing that was acknowledged is lost.`,
+    )
+  }
   switch (code) {
     case 'EADDRINUSE':
       return say(
@@ -126,6 +131,11 @@ function explained(cause: unknown, { host, port, data }: GatewayConfig): unknown
   return say(
     `The data folder ${resolve(data)} cannot be used (${cause.message}). Choose another with --data or EBBGATE_DATA.`,
   )
+}
+
+function saysFull(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code
+  return code === 'ENOSPC' || code === 'EDQUOT'
 }
 
 function dashed(name: string): string {

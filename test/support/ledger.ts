@@ -26,8 +26,14 @@ export class Ledger {
   readonly #seen = new Map<string, Map<string, Buffer>>()
   readonly #faults = new Map<Fault, number>()
 
-  /** To be called before the request leaves. Returns the function to call when it is acknowledged. */
-  sending(topic: string, values: readonly Buffer[]): (placed: readonly Placed[]) => void {
+  /**
+   * To be called before the request leaves. Returns the function to call when it is acknowledged, with
+   * undefined for an event that was refused alone.
+   */
+  sending(
+    topic: string,
+    values: readonly Buffer[],
+  ): (placed: readonly (Placed | undefined)[]) => void {
     const entries = values.map((value): Sent => ({ value, placed: undefined }))
     listOf(this.#sent, topic).push(...entries)
     return (placed) => {

@@ -5,11 +5,12 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Ledger, faults } from '../support/ledger.ts'
-import type { Fault, Placed } from '../support/ledger.ts'
+import type { Fault } from '../support/ledger.ts'
 import { readBack } from '../support/read-back.ts'
 import { V2Consumer } from '../support/v2-consumer.ts'
 import { TopicChurn } from './topic-churn.ts'
-import { Refused, okay } from './wire.ts'
+import type { Result } from './wire.ts'
+import { Refused, okay, placesOf } from './wire.ts'
 
 /** What the load counted. */
 export interface LoadReport {
@@ -67,6 +68,7 @@ export class MixedLoad {
   readonly #chance: () => number
   readonly #churn: TopicChurn | undefined
   readonly #committed = new Map<string, number>()
+  readonly #refusals = new Map<string, number>()
   #phase: Phase = 'calm'
   #sequence = 0
   #seen = 0
@@ -93,6 +95,11 @@ export class MixedLoad {
       faults: new Map(faults.map((fault) => [fault, this.ledger.count(fault)])),
       problems: this.#problems,
     }
+  }
+
+  /** How often producers were refused, by code. */
+  get refusals(): ReadonlyMap<string, number> {
+    return this.#refusals
   }
 
   /** For what a programme finds wrong beyond the content of topics. */
@@ -161,7 +168,7 @@ export class MixedLoad {
         headers: { 'ebbgate-key': `k${Math.floor(this.#chance() * 50)}` },
         signal: stop,
       })
-      return ((await okay(answer)) as { results: Placed[] }).results
+      return ((await okay(answer)) as { results: Result[] }).results
     })
   }
 
@@ -173,7 +180,7 @@ export class MixedLoad {
         headers: { 'content-type': 'application/x-ndjson' },
         signal: stop,
       })
-      return ((await okay(answer)) as { results: Placed[] }).results
+      return ((await okay(answer)) as { results: Result[] }).results
     })
   }
 
@@ -186,7 +193,7 @@ export class MixedLoad {
         headers: { 'content-type': 'application/vnd.kafka.json.v2+json' },
         signal: stop,
       })
-      return ((await okay(answer)) as { offsets: Placed[] }).offsets
+      return ((await okay(answer)) as { offsets: Result[] }).offsets
     })
   }
 
@@ -195,7 +202,7 @@ export class MixedLoad {
     topic: string,
     stop: AbortSignal,
     perRequest: number,
-    send: (values: readonly Buffer[]) => Promise<readonly Placed[]>,
+    send: (values: readonly Buffer[]) => Promise<readonly Result[]>,
   ): Promise<void> {
     while (!stop.aborted) {
       const values = Array.from({ length: perRequest }, () => this.#nextValue())
@@ -203,19 +210,23 @@ export class MixedLoad {
       const dark = this.#isDark()
       if (dark) this.#dark++
       try {
-        acknowledge(await send(values))
-        if (!dark) continue
+        const places = placesOf(await send(values), (code) => this.#refused(code, 'of a record'))
+        acknowledge(places)
+        if (places.includes(undefined)) await sleep(5)
+        if (!dark || !places.some((place) => place !== undefined)) continue
         this.#lies++
         this.accuse(`${topic}: acknowledged what was asked after the blow`)
       } catch (error) {
         if (!(error instanceof Refused)) return
-        if (this.#isCalm()) {
-          this.accuse(`refused before the blow: ${error.message}`)
-          return
-        }
+        this.#refused(error.code, error.message)
         await sleep(5)
       }
     }
+  }
+
+  #refused(code: string, message: string): void {
+    this.#refusals.set(code, (this.#refusals.get(code) ?? 0) + 1)
+    if (this.#isCalm()) this.accuse(`Refused before the blow, ${code}: ${message}`)
   }
 
   /** Every value names itself, so that a record at a wrong place is seen. */

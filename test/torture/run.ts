@@ -6,10 +6,12 @@
 import { parseArgs } from 'node:util'
 import { cuts } from './cut-programme.ts'
 import { format } from './format.ts'
+import { diskFull } from './disk-full.ts'
 import { kills } from './kill-programme.ts'
+import { pause } from './pause.ts'
 import type { Programme, ProgrammeReport } from './programme.ts'
 
-const programmes: readonly Programme[] = [kills, cuts, format]
+const programmes: readonly Programme[] = [kills, cuts, format, diskFull, pause]
 
 const { values } = parseArgs({
   options: {

@@ -10,6 +10,7 @@
  *
  * Everything here is checked by the coordinator before it is encoded.
  */
+import type { CommittedOffset } from '../../groups.ts'
 import type { Offset } from '../../../model/offset.ts'
 import type { StateEntry, StateMachine } from '../journal/state-machine.ts'
 import { entryKinds } from '../journal/state-machine.ts'
@@ -195,4 +196,14 @@ export class CommittedOffsets implements StateMachine {
 
 function epochOf(number: number): number | undefined {
   return number < 0 ? undefined : number
+}
+
+/** What one commit takes in a frame at most, without its metadata; the first one's also covers the group. */
+const commitBytesMax = 320
+
+/** What these commits take in a journal frame at most, bytes. */
+export function commitsBytesAtMost(commits: readonly CommittedOffset[]): number {
+  let bytes = 0
+  for (const { metadata = '' } of commits) bytes += commitBytesMax + Buffer.byteLength(metadata)
+  return bytes
 }

@@ -19,6 +19,7 @@ import {
   patternTopicsMax,
   rebalanceTimeoutMsMax,
   subscriptionTopicsMax,
+  transactBytesMax,
 } from '../../../model/limits.ts'
 import type { TopicPartition } from '../../../model/topic.ts'
 import { isTopicName } from '../../../model/topic.ts'
@@ -35,7 +36,7 @@ import type {
 } from '../../groups.ts'
 import type { JournalWriter, StateEntry, StateMachine } from '../journal/state-machine.ts'
 import type { OffsetRecord } from './committed-offsets.ts'
-import { CommittedOffsets } from './committed-offsets.ts'
+import { CommittedOffsets, commitsBytesAtMost } from './committed-offsets.ts'
 import { Group, unknownMember } from './group.ts'
 import type { GroupCatalog, GroupTopic } from './group-catalog.ts'
 import { GroupJournal } from './group-journal.ts'
@@ -160,6 +161,14 @@ export class GroupCoordinator implements Groups {
     options: CallOptions,
   ): Promise<{ tp: TopicPartition; error?: GatewayError }[]> {
     return this.#decide(options, (write) => {
+      // One commit is one journal entry, and an entry is never split over frames.
+      const bytes = commitsBytesAtMost(offsets)
+      if (bytes > transactBytesMax) {
+        throw new GatewayError(
+          'BODY_TOO_LARGE',
+          `A commit of ${offsets.length} offsets takes ${bytes} bytes, above the limit of ${transactBytesMax}.`,
+        )
+      }
       const member = this.#committer(group)
       const results = offsets.map((commit) => {
         const error = this.#commitProblem(group, member, commit)

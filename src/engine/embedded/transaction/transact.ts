@@ -9,6 +9,7 @@ import type { OneShot, OneShotResult, Transactions } from '../../transactions.ts
 import { stateEntry } from '../journal/journal.ts'
 import type { Journal } from '../journal/journal.ts'
 import type { JournalEntry } from '../journal/journal-frame.ts'
+import { commitsBytesAtMost } from '../group/committed-offsets.ts'
 import { entryHeaderBytes } from '../journal/journal-frame.ts'
 import type { StateEntry } from '../journal/state-machine.ts'
 import { AppendCall } from '../log/append-call.ts'
@@ -16,9 +17,6 @@ import { preconditionRefusal } from '../log/append-check.ts'
 import type { BatchEntry } from '../log/batch-entry.ts'
 import type { EmbeddedLog } from '../log/embedded-log.ts'
 import type { PartitionLog } from '../log/partition-log.ts'
-
-/** What one commit takes in a frame at most, without its metadata; the first one's also covers the group. */
-const commitBytesMax = 320
 
 /** What a transaction asks of the groups. */
 export interface TransactedOffsets {
@@ -100,9 +98,7 @@ export class EmbeddedTransactions implements Transactions {
       ends.set(log, end + lastOffsetDeltaOf(entry.batch) + 1)
       logs.push(log)
     }
-    for (const { metadata = '' } of offsets?.commits ?? []) {
-      bytes += commitBytesMax + Buffer.byteLength(metadata)
-    }
+    bytes += commitsBytesAtMost(offsets?.commits ?? [])
     if (bytes > transactBytesMax) {
       return new GatewayError(
         'BODY_TOO_LARGE',

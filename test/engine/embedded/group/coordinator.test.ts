@@ -343,6 +343,17 @@ test('a transaction checks and stages commits in its own frame', async () => {
   assert.equal(groups.checkCommit(fence('m1', 0), commits)?.code, 'STALE_MEMBER_EPOCH')
 })
 
+test('a commit that no journal frame could hold is refused before anything is kept', async () => {
+  const { groups } = setUp()
+  const metadata = 'm'.repeat(4096)
+  const many = Array.from({ length: 4_000 }, () => ({ tp: p(0), offset: 1, metadata }))
+  await assert.rejects(
+    groups.commit({ groupId: 'g' }, many, call),
+    (error) => error instanceof GatewayError && error.code === 'BODY_TOO_LARGE',
+  )
+  assert.deepEqual(await groups.committed({ groupId: 'g' }, 'all', call), [])
+})
+
 test('bad calls are refused with what is wrong', async () => {
   const { groups } = setUp()
   const refused = (member: Member, options: HeartbeatOptions): Promise<void> =>

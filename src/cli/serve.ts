@@ -51,13 +51,17 @@ export async function serve(options: Readonly<Record<string, unknown>>): Promise
   // Nobody may be reading: the gateway serves on.
   process.stdout.on('error', () => undefined)
   process.stdout.write(readyLines(gateway, config))
-  await stop
+  const calmDown = await stop
   await gateway.close()
+  calmDown()
 }
 
-/** Resolves at the first SIGINT or SIGTERM. A second one ends the process at once. */
-function stopSignal(config: GatewayConfig, logger: Logger): Promise<void> {
-  const { promise, resolve: stop } = Promise.withResolvers<void>()
+/**
+ * Resolves at the first SIGINT or SIGTERM, with what to call when the stop is done: until then a timer
+ * runs that ends the process in any case. A second signal ends it at once.
+ */
+function stopSignal(config: GatewayConfig, logger: Logger): Promise<() => void> {
+  const { promise, resolve: stop } = Promise.withResolvers<() => void>()
   let firstMs: number | undefined
   const onSignal = (): void => {
     const nowMs = systemClock.monotonicMs()
@@ -67,12 +71,13 @@ function stopSignal(config: GatewayConfig, logger: Logger): Promise<void> {
     }
     firstMs = nowMs
     logger.info({}, 'Stopping.')
+    // It keeps the process alive, or a stop that waits for nothing more would end without a word.
     // eslint-disable-next-line no-restricted-globals -- the last resort must not hang on anything of ours
-    setTimeout(() => {
+    const lastResort = setTimeout(() => {
       logger.error({}, 'Stopping took too long; the log recovers what is open at the next start.')
       process.exit(exitFailed)
-    }, config.shutdown.graceMs + closingMsMax).unref()
-    stop()
+    }, config.shutdown.graceMs + closingMsMax)
+    stop(() => clearTimeout(lastResort))
   }
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)

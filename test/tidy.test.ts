@@ -205,6 +205,18 @@ test('every path that ARCHITECTURE.md names exists', () => {
   }
 })
 
+test('ARCHITECTURE.md has a sentence for every file, and for no other', () => {
+  const [, map = ''] = read('ARCHITECTURE.md').split('## File map')
+  const described = map.split('### `').flatMap((section) => {
+    const folder = section.slice(0, section.indexOf('`'))
+    return [...section.matchAll(/^\| `([\w-]+\.ts)` +\| \S/gm)].map(
+      ([, file]) => `${folder}/${file}`,
+    )
+  })
+  const sources = [...readSources(new URL('../src/', import.meta.url)).keys()]
+  assert.deepEqual(described.sort(), sources.map((path) => `src/${path}`).sort())
+})
+
 test('the public face changes on purpose', () => {
   assert.deepEqual(Object.keys(face).sort(), [
     'GatewayError',

@@ -74,7 +74,7 @@ class FullRun {
   constructor(disk: SmallDisk, seed: number) {
     this.#disk = disk
     this.#chance = seededRandom(seed)
-    this.#load = new MixedLoad(this.#chance)
+    this.#load = new MixedLoad(seededRandom(seed + 1))
   }
 
   async fill(round: number): Promise<void> {

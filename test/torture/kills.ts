@@ -31,7 +31,7 @@ const roundsPerTopic = 10
 export async function killRounds(options: KillOptions): Promise<KillReport> {
   const data = await mkdtemp(join(tmpdir(), 'ebbgate-kills-'))
   const chance = seededRandom(options.seed)
-  const load = new MixedLoad(chance)
+  const load = new MixedLoad(seededRandom(options.seed + 1))
   let slowestReadyMs = 0
   try {
     for (let round = 0; round < options.kills; round++) {

@@ -76,7 +76,7 @@ export class MixedLoad {
   #dark = 0
   #lies = 0
 
-  /** Every shape of the load comes from `chance`. */
+  /** The shapes of the load come from `chance`, which the moments of a run should not share. */
   constructor(chance: () => number, { churn = false }: LoadOptions = {}) {
     this.#chance = chance
     if (churn) this.#churn = new TopicChurn(this.ledger)

@@ -34,7 +34,7 @@ export const pause: Programme = {
 async function pausedRounds({ seed, flag, progress }: ProgrammeCall): Promise<ProgrammeReport> {
   const data = await mkdtemp(join(tmpdir(), 'ebbgate-pause-'))
   const chance = seededRandom(seed)
-  const load = new MixedLoad(chance)
+  const load = new MixedLoad(seededRandom(seed + 1))
   const pauses = Number(flag('pauses'))
   let child: ChildProcess | undefined
   let slowestMs = 0

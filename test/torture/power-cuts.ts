@@ -91,7 +91,7 @@ class CutRun {
   constructor(options: CutOptions) {
     this.#options = options
     this.#chance = seededRandom(options.seed)
-    this.#load = new MixedLoad(this.#chance, { churn: true })
+    this.#load = new MixedLoad(seededRandom(options.seed + 1), { churn: true })
   }
 
   get cuts(): number {
@@ -123,7 +123,7 @@ class CutRun {
     let isMade = false
     while (this.#cuts < end && !this.isOver) {
       if (this.#cuts === end - 1) await this.#cutAfterStop(fs, data, isMade ? topic : undefined)
-      else if (this.#chance() < (isMade ? 0.2 : 0.5)) await this.#cutInStart(fs, data)
+      else if (this.#chance() < (isMade ? 0.2 : 0.35)) await this.#cutInStart(fs, data)
       else {
         await this.#cutUnderLoad(fs, data, topic, isMade)
         isMade = true
@@ -131,7 +131,7 @@ class CutRun {
       this.#options.onCut?.(this.#cuts, this.#load.ledger.acknowledged)
     }
     const gateway = await this.#start(data)
-    if (isMade) await this.#load.check(gateway.url, topic)
+    if (isMade) await this.#check(gateway, topic)
     await this.#stop(gateway)
   }
 
@@ -167,7 +167,7 @@ class CutRun {
     isMade: boolean,
   ): Promise<void> {
     let gateway = await this.#start(data)
-    if (isMade) await this.#load.check(gateway.url, topic)
+    if (isMade) await this.#check(gateway, topic)
     // Small segments roll under the load; every other life has them.
     const configs: Record<string, string> =
       this.#lives % 2 === 0 ? { 'segment.bytes': '65536' } : {}
@@ -225,7 +225,7 @@ class CutRun {
     this.#cutsAfterStop++
     const gateway = await this.#start(data)
     if (topic !== undefined) {
-      await this.#load.check(gateway.url, topic)
+      await this.#check(gateway, topic)
       await this.#load.run({
         url: gateway.url,
         topic,
@@ -256,6 +256,15 @@ class CutRun {
     this.#usualReadyMs = gateway.readyMs
     this.#slowestReadyMs = Math.max(this.#slowestReadyMs, gateway.readyMs)
     return gateway
+  }
+
+  /** What the gateway said of it is the first thing to know when a check cannot be made. */
+  async #check(gateway: GatewayProcess, topic: string): Promise<void> {
+    try {
+      await this.#load.check(gateway.url, topic)
+    } catch (error) {
+      this.#load.accuse(`After cut ${this.#cuts}: ${String(error)}\n${gateway.stderr()}`)
+    }
   }
 
   async #stop(gateway: GatewayProcess): Promise<void> {

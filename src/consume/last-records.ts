@@ -96,7 +96,10 @@ export class LastRecords {
     }
   }
 
-  /** Keeps the newest of what was found. Returns the oldest of them once nothing older has room. */
+  /**
+   * Keeps the newest of what was found. Returns the record behind which nothing can belong to them:
+   * the oldest of them when they are enough, the first one without room when they are not.
+   */
   #merge(windows: readonly Window[]): Found | undefined {
     const { countMax, bytesMax } = this.#options
     const found = windows.flatMap((window) => window.found).sort(newestFirst)
@@ -119,7 +122,8 @@ export class LastRecords {
       const wanted = new Set(found.slice(0, count + 1))
       for (const window of windows) window.found = window.found.filter((one) => wanted.has(one))
     }
-    return count === countMax || tooLarge ? kept.at(-1) : undefined
+    if (tooLarge) return found[count]
+    return count === countMax ? kept.at(-1) : undefined
   }
 
   async #lookBack(window: Window): Promise<void> {

@@ -204,7 +204,8 @@ test('the last records are the newest that fit, whatever their sizes and partiti
       }
       assert.deepEqual(places(await read({ from: `last:${count}`, bytesMax })), expected)
     }),
-    { numRuns: 60 },
+    // The example: the record that fits exactly lies behind one of another partition that does not.
+    { numRuns: 60, examples: [[{ count: 22, bytesMax: 7296 }]] },
   )
 })
 

@@ -1,6 +1,7 @@
 /** What a crash must not take, at moments too rare for random runs to meet. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import type { CommittedOffset } from '../../../src/engine/groups.ts'
 import { readRecords } from '../../../src/model/batch-reader.ts'
 import { openTestEngine } from '../../support/engine.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
@@ -82,22 +83,27 @@ describe('a transaction at its limit', () => {
     await close()
   })
 
-  test('and any other frame that was acknowledged is found again, however large', async () => {
+  test('and the largest commit that is taken is found again', async () => {
     const journalSizes = { firstFileBytes: 40 * 1024 * 1024, fileBytes: 40 * 1024 * 1024 }
     const { engine, disk } = await openTestEngine({ journalSizes })
-    await engine.topics.create([{ name: 't', partitions: 5000 }], { timeoutMs: 60_000 })
-    const many = Array.from({ length: 5000 }, (_, partition) => ({
-      tp: { topic: 't', partition },
-      offset: partition,
-      metadata,
-    }))
-    const results = await engine.groups.commit({ groupId: 'g' }, many, call)
-    if (results.some(({ error }) => error === undefined)) {
-      const again = await openTestEngine({ disk: disk.clone(), journalSizes })
-      const found = await again.engine.groups.committed({ groupId: 'g' }, 'all', call)
-      assert.equal(found.length, results.filter(({ error }) => error === undefined).length)
-      await again.close()
-    }
+    const count = Math.floor((16 * 1024 * 1024) / (metadata.length + 320))
+    await engine.topics.create([{ name: 't', partitions: count + 1 }], { timeoutMs: 60_000 })
+    const commitsOf = (partitions: number): CommittedOffset[] =>
+      Array.from({ length: partitions }, (_, partition) => ({
+        tp: { topic: 't', partition },
+        offset: partition,
+        metadata,
+      }))
+    const group = { groupId: 'g' }
+    await assert.rejects(
+      engine.groups.commit(group, commitsOf(count + 1), call),
+      code('BODY_TOO_LARGE'),
+    )
+    await engine.groups.commit(group, commitsOf(count), call)
+    const again = await openTestEngine({ disk: disk.clone(), journalSizes })
+    const found = await again.engine.groups.committed(group, 'all', call)
+    assert.equal(found.length, count)
+    await again.close()
     await engine.close()
   })
 })

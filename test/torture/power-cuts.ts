@@ -15,6 +15,7 @@ import { GatewayEnded, startGateway } from '../support/gateway-process.ts'
 import type { FileSystemKind } from '../support/loop-file-system.ts'
 import { LoopFileSystem } from '../support/loop-file-system.ts'
 import { seededRandom } from '../support/seeded-random.ts'
+import { until } from '../support/until.ts'
 import type { LoadReport } from './mixed-load.ts'
 import { MixedLoad, partitions } from './mixed-load.ts'
 import { createTopic } from './wire.ts'
@@ -105,15 +106,17 @@ class CutRun {
   /** A file system and a data folder, from the first start to the last cut. */
   async life(cuts: number): Promise<void> {
     const fs = (this.#fs = await LoopFileSystem.make(this.#options.kind))
+    const cutsBefore = this.#cuts
     try {
       await this.#live(fs, cuts)
       await fs.unmount()
     } catch (error) {
-      if (!(error instanceof GatewayEnded)) throw error
-      this.#load.accuse(`It did not start after cut ${this.#cuts}: ${error.message}`)
+      this.#load.accuse(`After cut ${this.#cuts}: ${messageOf(error)}`)
+      this.#child?.kill('SIGKILL')
     }
     await fs.remove()
     this.#load.forgetFolder()
+    if (this.#cuts === cutsBefore) throw new Error(this.#load.report.problems.join('\n'))
   }
 
   async #live(fs: LoopFileSystem, cuts: number): Promise<void> {
@@ -130,9 +133,30 @@ class CutRun {
       }
       this.#options.onCut?.(this.#cuts, this.#load.ledger.acknowledged)
     }
+    await this.#liveOn(data, topic)
+  }
+
+  /** Behind the last cut everything works again; a log that keeps what it has and takes no more is none. */
+  async #liveOn(data: string, topic: string): Promise<void> {
     const gateway = await this.#start(data)
-    if (isMade) await this.#check(gateway, topic)
-    await this.#stop(gateway)
+    const { url } = gateway
+    await createTopic(url, { name: topic, partitions })
+    await this.#check(gateway, topic)
+    const { acknowledged, commits } = this.#load.report
+    await this.#load.run({
+      url,
+      topic,
+      member: `after-${this.#cuts}`,
+      afterMs: 0,
+      strike: async () => {
+        await until(
+          () =>
+            this.#load.report.acknowledged > acknowledged && this.#load.report.commits > commits,
+          'an acknowledgement and a commit after the last cut',
+        )
+        await this.#stop(gateway)
+      },
+    })
   }
 
   report(): CutReport {
@@ -263,7 +287,7 @@ class CutRun {
     try {
       await this.#load.check(gateway.url, topic)
     } catch (error) {
-      this.#load.accuse(`After cut ${this.#cuts}: ${String(error)}\n${gateway.stderr()}`)
+      this.#load.accuse(`After cut ${this.#cuts}: ${messageOf(error)}\n${gateway.stderr()}`)
     }
   }
 
@@ -290,6 +314,10 @@ class CutRun {
   #between(from: number, to: number): number {
     return from + Math.floor(this.#chance() * (to - from))
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
 
 function count(counts: Map<string, number>, name: string): void {

@@ -1,0 +1,64 @@
+/** The oracle of the torture is itself held to planted faults: what never failed proves nothing. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Fault, ReadBack } from './ledger.ts'
+import { Ledger, faults } from './ledger.ts'
+
+const topic = 'orders'
+const record = (offset: number, value: string): ReadBack => ({
+  partition: 0,
+  offset,
+  value: Buffer.from(value),
+})
+
+/** Two acknowledged events, a reader that saw the second, and one without an answer. */
+function ledger(): Ledger {
+  const made = new Ledger()
+  const values = ['first', 'second'].map((value) => Buffer.from(value))
+  made.sending(
+    topic,
+    values,
+  )([
+    { partition: 0, offset: 0 },
+    { partition: 0, offset: 1 },
+  ])
+  made.sending(topic, [Buffer.from('unanswered')])
+  made.saw(topic, record(1, 'second'))
+  return made
+}
+
+test('a log that kept its promise has no fault, with the unanswered event and without it', () => {
+  const kept = [record(0, 'first'), record(1, 'second')]
+  assert.deepEqual(ledger().problems(topic, kept), [])
+  assert.deepEqual(ledger().problems(topic, [...kept, record(2, 'unanswered')]), [])
+})
+
+test('each fault that is planted is named, and none that is not', () => {
+  const planted: readonly (readonly [content: ReadBack[], named: Fault[]])[] = [
+    [[record(0, 'first')], ['lost', 'seen and gone']],
+    [[record(0, 'second'), record(1, 'second')], ['moved', 'doubled']],
+    [[record(0, 'first'), record(1, 'second'), record(2, 'first')], ['doubled']],
+    [
+      [record(0, 'first'), record(1, 'second'), record(1, 'second')],
+      ['doubled', 'hole'],
+    ],
+    [[record(0, 'first'), record(1, 'second'), record(2, 'nobody')], ['alien']],
+    [[record(0, 'first'), record(1, 'second'), record(3, 'unanswered')], ['hole']],
+    [
+      [2, 3]
+        .map((offset) => record(offset, 'unanswered'))
+        .concat(record(0, 'first'), record(1, 'second')),
+      ['doubled'],
+    ],
+  ]
+  for (const [content, named] of planted) {
+    const oracle = ledger()
+    const problems = oracle.problems(topic, content)
+    assert.ok(problems.length > 0)
+    assert.deepEqual(
+      faults.filter((fault) => oracle.count(fault) > 0).sort(),
+      [...named].sort(),
+      problems.join('\n'),
+    )
+  }
+})

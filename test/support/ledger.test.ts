@@ -36,7 +36,10 @@ test('a log that kept its promise has no fault, with the unanswered event and wi
 test('each fault that is planted is named, and none that is not', () => {
   const planted: readonly (readonly [content: ReadBack[], named: Fault[]])[] = [
     [[record(0, 'first')], ['lost', 'seen and gone']],
-    [[record(0, 'second'), record(1, 'second')], ['moved', 'doubled']],
+    [
+      [record(0, 'second'), record(1, 'second')],
+      ['moved', 'doubled'],
+    ],
     [[record(0, 'first'), record(1, 'second'), record(2, 'first')], ['doubled']],
     [
       [record(0, 'first'), record(1, 'second'), record(1, 'second')],

@@ -1,198 +1,62 @@
 /**
- * `npm run bench`: the gateway beside yardsticks that do nothing but the transport, turn by turn in one
- * run. It prints ratios; the seconds behind them belong to the machine of the day.
+ * `npm run bench`: the gateway and its engine beside yardsticks that do only what must be done, turn by
+ * turn in one run. It prints ratios; the seconds behind them belong to the machine of the day.
+ * `--only single,append` chooses; `--growth 10240` lets the log of `flat` grow to 10 GiB.
  */
 import { parseArgs } from 'node:util'
-import { get, post, runLoad } from './http-load.ts'
-import { journalWritesPerSecond } from './journal-limit.ts'
-import type { Comparison, Side, Turn } from './pairs.ts'
-import { compare } from './pairs.ts'
-import type { Server } from './servers.ts'
-import { startSubject, startYardstick } from './servers.ts'
-import { heard, openListener } from './socket-load.ts'
+import {
+  appendBench,
+  fileReadBench,
+  flatness,
+  hotPartitionsBench,
+  tailReadBench,
+} from './engine-benches.ts'
+import type { GatewayBench } from './gateway-benches.ts'
+import { gatewayBenches, runGatewayBenches } from './gateway-benches.ts'
+import type { Comparison } from './pairs.ts'
 
 const { values } = parseArgs({
   options: {
     pairs: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '2' },
+    growth: { type: 'string', default: '512' },
     only: { type: 'string' },
   },
 })
 const pairs = Number(values.pairs)
 const seconds = Number(values.seconds)
+const options = { pairs, seconds, growthMiB: Number(values.growth) }
 
-const event = (n: number): string =>
-  `{"id":"order-${n}","customer":"c-${n % 97}","amount":49300.00,"items":[{"sku":"85123A","n":6},{"sku":"71053","n":2}],"note":"white hanging heart t-light holder, gift wrap please"}`
-const hundred = `[${Array.from({ length: 100 }, (_, n) => event(n)).join(',')}]`
-const json = { 'Content-Type': 'application/json' }
-
-const subject = await startSubject()
-const yardstick = await startYardstick()
-try {
-  const benches: Record<string, () => Promise<Comparison>> = {
-    single: singlePost,
-    hundred: hundredPost,
-    poll,
-    fanout: fanOut,
-  }
-  for (const [name, bench] of Object.entries(benches)) {
-    if (values.only === undefined || values.only === name) print(await bench())
-  }
-} finally {
-  await subject.close()
-  await yardstick.close()
+const engineBenches: Readonly<Record<string, () => Promise<Comparison | string>>> = {
+  append: () => appendBench(options, 16, 100),
+  callers: () => appendBench(options, 256, 1),
+  partitions: () => hotPartitionsBench(options),
+  tail: () => tailReadBench(options),
+  segments: () => fileReadBench(options),
+  flat: () => flatness(options),
 }
 
-async function singlePost(): Promise<Comparison> {
-  await createTopic('single')
-  const load = { connections: 64, seconds }
-  return compare(
-    'POST of one event, 64 connections (yardstick: bare Fastify route, same body)',
-    'requests',
-    pairs,
-    http(subject, { ...load, request: post('/v1/topics/single/records', event(1), json) }),
-    http(yardstick, { ...load, request: post('/json', event(1), json) }),
-  )
+const wanted = values.only?.split(',') ?? [...gatewayBenches, ...Object.keys(engineBenches)]
+const gateway = gatewayBenches.filter((name: GatewayBench) => wanted.includes(name))
+if (gateway.length > 0) await runGatewayBenches(gateway, pairs, seconds, print)
+for (const [name, bench] of Object.entries(engineBenches)) {
+  if (wanted.includes(name)) print(await bench())
 }
 
-async function hundredPost(): Promise<Comparison> {
-  await createTopic('hundred')
-  const load = { connections: 16, seconds }
-  const writes = await journalWritesPerSecond(subject.data, hundred.length, 1)
-  const result = await compare(
-    'POST of 100 events, 16 connections (yardstick: bare Fastify route, same body)',
-    'events',
-    pairs,
-    http(subject, { ...load, request: post('/v1/topics/hundred/records', hundred, json) }, 100),
-    http(yardstick, { ...load, request: post('/json', hundred, json) }, 100),
-  )
-  const limit = Math.round(writes * 100)
-  return {
-    ...result,
-    note: `${result.note}; raw O_DSYNC journal, one such body a write: ${limit} events/s, ratio ${(result.subject / limit).toFixed(2)}`,
-  }
+function print(result: Comparison | string): void {
+  process.stdout.write(typeof result === 'string' ? result : text(result))
 }
 
-async function poll(): Promise<Comparison> {
-  await createTopic('poll')
-  for (let i = 0; i < 10; i++) {
-    await runLoad({
-      port: subject.port,
-      connections: 1,
-      seconds: 0,
-      request: post('/v1/topics/poll/records', hundred, json),
-    })
-  }
-  const path = '/v1/topics/poll/records?from=offset:300&partition=0&maxRecords=100'
-  const answer = await fetch(`http://127.0.0.1:${subject.port}${path}`)
-  await fetch(`http://127.0.0.1:${yardstick.port}/prepare`, {
-    method: 'POST',
-    body: await answer.arrayBuffer(),
-  })
-  const load = { connections: 16, seconds }
-  return compare(
-    'GET of 100 records, 16 connections (yardstick: Fastify sends the same prepared bytes)',
-    'requests',
-    pairs,
-    http(subject, { ...load, request: get(path) }),
-    http(yardstick, { ...load, request: get('/prepared') }),
-  )
-}
-
-async function fanOut(): Promise<Comparison> {
-  const clients = 200
-  const flushes = 100
-  const perFlush = 10
-  await createTopic('fan')
-  const ten = (marker: string): string =>
-    `[${Array.from({ length: perFlush }, (_, n) => (n === perFlush - 1 ? `{"marker":"${marker}"}` : event(n))).join(',')}]`
-  const subscribe =
-    '{"type":"subscribe","id":1,"sub":"s","topics":["fan"],"from":"latest","format":"json"}'
-  const ours = await listeners(subject, '/v1/ws', subscribe, '"live"')
-  const theirs = await listeners(yardstick, '/', undefined, undefined)
-  let turnNumber = 0
-  const side = (server: Server, sockets: Awaited<typeof ours>, path: string): Side => ({
-    pid: server.pid,
-    async turn(): Promise<Turn> {
-      const last = `last-${turnNumber++}-`
-      const all = Promise.all(sockets.map((socket) => heard(socket, last)))
-      const startedAt = performance.now()
-      for (let flush = 0; flush < flushes; flush++) {
-        const body = ten(flush === flushes - 1 ? last : `m-${flush}`)
-        const answer = await fetch(`http://127.0.0.1:${server.port}${path}`, {
-          method: 'POST',
-          // The bare server takes the bytes as they come; the gateway splits the array.
-          headers: { 'content-type': server === subject ? 'application/json' : 'text/plain' },
-          body,
-        })
-        await answer.arrayBuffer()
-      }
-      await all
-      return {
-        operations: clients * flushes * perFlush,
-        seconds: (performance.now() - startedAt) / 1000,
-      }
-    },
-  })
-  const result = await compare(
-    'fan-out to 200 WebSocket clients, 10 records a flush (yardstick: bare ws, shared pre-framed buffer)',
-    'deliveries',
-    pairs,
-    side(subject, ours, '/v1/topics/fan/records'),
-    side(yardstick, theirs, '/broadcast'),
-  )
-  for (const socket of [...ours, ...theirs]) socket.destroy()
-  return result
-
-  async function listeners(server: Server, path: string, hello?: string, ready?: string) {
-    return Promise.all(
-      Array.from({ length: clients }, async () => {
-        const socket = await openListener(server.port, path, hello)
-        if (ready !== undefined) await heard(socket, ready)
-        return socket
-      }),
-    )
-  }
-}
-
-function http(
-  server: Server,
-  load: { connections: number; seconds: number; request: Buffer },
-  perRequest = 1,
-): Side {
-  return {
-    pid: server.pid,
-    async turn(): Promise<Turn> {
-      const result = await runLoad({ port: server.port, ...load })
-      return {
-        operations: result.answers * perRequest,
-        seconds: result.seconds,
-        note: `p50 ${result.p50.toFixed(1)} ms, p99 ${result.p99.toFixed(1)} ms`,
-      }
-    },
-  }
-}
-
-async function createTopic(name: string): Promise<void> {
-  await fetch(`http://127.0.0.1:${subject.port}/v1/topics`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ name, partitions: 1 }),
-  })
-}
-
-function print(result: Comparison): void {
+function text(result: Comparison): string {
   const whole = (value: number): string => Math.round(value).toLocaleString('en')
   const [low, middle, high] = result.ratio.map((value) => value.toFixed(2))
-  process.stdout.write(
-    [
-      result.name,
-      `  ratio of rates        ${middle}  (${low} to ${high} over ${pairs} pairs)`,
-      `  gateway               ${whole(result.subject)} ${result.unit}/s, ${result.subjectCpu.toFixed(1)} us of server CPU each`,
-      `  yardstick             ${whole(result.yardstick)} ${result.unit}/s, ${result.yardstickCpu.toFixed(1)} us of server CPU each`,
-      ...(result.note === '' ? [] : [`  gateway, last turn    ${result.note}`]),
-      '',
-      '',
-    ].join('\n'),
-  )
+  return [
+    result.name,
+    `  ratio of rates        ${middle}  (${low} to ${high} over ${pairs} pairs)`,
+    `  ours                  ${whole(result.subject)} ${result.unit}/s, ${result.subjectCpu.toFixed(1)} us of server CPU each`,
+    `  yardstick             ${whole(result.yardstick)} ${result.unit}/s, ${result.yardstickCpu.toFixed(1)} us of server CPU each`,
+    ...(result.note === '' ? [] : [`  ours, last turn       ${result.note}`]),
+    '',
+    '',
+  ].join('\n')
 }

@@ -5,6 +5,7 @@
 import type { Logger } from '../../../kit/logger.ts'
 import type { Disk } from '../disk/disk.ts'
 import { readWhole, replaceFile, systemCode } from '../disk/disk.ts'
+import type { FileHold } from './file-hold.ts'
 import type { PartitionLog } from './partition-log.ts'
 
 const logsFolder = 'logs'
@@ -14,13 +15,15 @@ const metadataName = 'partition.metadata'
 export class PartitionFolders {
   readonly #disk: Disk
   readonly #logger: Logger
+  readonly #hold: FileHold
   /** Folders renamed for deletion; removed in the background. */
   readonly #doomed: string[] = []
   #removing: Promise<void> | undefined
 
-  constructor(disk: Disk, logger: Logger) {
+  constructor(disk: Disk, logger: Logger, hold: FileHold) {
     this.#disk = disk
     this.#logger = logger
+    this.#hold = hold
   }
 
   /** Makes the folders of new partitions, durable when it resolves. */
@@ -103,8 +106,11 @@ export class PartitionFolders {
   async #removeAll(): Promise<void> {
     for (let name = this.#doomed.shift(); name !== undefined; name = this.#doomed.shift()) {
       try {
-        await this.#empty(`${logsFolder}/${name}`)
-        await this.#disk.removeDirectory(`${logsFolder}/${name}`)
+        const folder = `${logsFolder}/${name}`
+        await this.#hold.whileFree(async () => {
+          await this.#empty(folder)
+          await this.#disk.removeDirectory(folder)
+        })
       } catch (error) {
         this.#logger.warn(
           { err: error, folder: name },

@@ -11,6 +11,7 @@ import type { BatchKeeper } from '../journal/journal.ts'
 import type { JournalEntry } from '../journal/journal-frame.ts'
 import { entryKinds } from '../journal/state-machine.ts'
 import { BatchEntry } from './batch-entry.ts'
+import { FileHold } from './file-hold.ts'
 import { HotTail } from './hot-tail.ts'
 import { OpenFiles } from './open-files.ts'
 import type { PartitionPosition, PartitionSettings } from './partition-log.ts'
@@ -47,6 +48,8 @@ export interface PartitionIdentity {
 
 export class Partitions implements BatchKeeper {
   readonly pressure = new LogPressure()
+  /** Taken by a back-up; whoever removes or replaces segment files respects it. */
+  readonly hold = new FileHold()
   readonly watchers: Watchers
   readonly folders: PartitionFolders
   readonly #disk: Disk
@@ -67,7 +70,7 @@ export class Partitions implements BatchKeeper {
     this.#files = { disk, openFiles: new OpenFiles(parts.openSegments) }
     this.#hotTail = new HotTail(parts.hotTailBytes)
     this.watchers = new Watchers(clock, logger)
-    this.folders = new PartitionFolders(disk, logger)
+    this.folders = new PartitionFolders(disk, logger, this.hold)
     this.#writer = new SegmentWriter({
       clock,
       logger,

@@ -244,6 +244,8 @@ export interface components {
                 idempotencyKeys: "exact" | "none";
                 conditionalAppend: boolean;
                 denseOffsets: boolean;
+                /** @description Codecs whose records can be read here; batches in them are stored as they came. */
+                codecs: ("none" | "gzip" | "snappy" | "lz4" | "zstd")[];
                 partitionsMax: number;
             };
             /** @description Ceilings by name; bytes, counts and ms. */

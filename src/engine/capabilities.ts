@@ -13,7 +13,7 @@ export interface Capabilities {
   readonly denseOffsets: boolean
   /** `groups.watch` fires; without it the heartbeat interval sets the pace. */
   readonly groupHints: boolean
-  /** Codecs that can be decoded; all of them pass through. */
+  /** Codecs whose records can be read here; batches in them are stored and served as they came. */
   readonly codecs: readonly Codec[]
   readonly partitionsMax: number
 }

@@ -1,5 +1,5 @@
 /** CRC-32C (Castagnoli), as RecordBatch v2 and the journal use it. */
-import { createRequire } from 'node:module'
+import { optionalPackage } from './optional-package.ts'
 
 type Crc32c = (bytes: Uint8Array, start: number) => number
 
@@ -69,14 +69,7 @@ function sliceTables(): Tables {
   return made
 }
 
-/** The native package is optional: where it has no prebuilt binary the script serves alone. */
+/** Where the native package has no prebuilt binary the script serves alone. */
 function loadNative(): Crc32c | undefined {
-  try {
-    const { crc32c: fast } = createRequire(import.meta.url)('@node-rs/crc32') as {
-      crc32c: (bytes: Uint8Array, start?: number) => number
-    }
-    return fast
-  } catch {
-    return undefined
-  }
+  return optionalPackage<{ crc32c: Crc32c }>('@node-rs/crc32')?.crc32c
 }

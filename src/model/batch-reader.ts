@@ -1,6 +1,6 @@
 /** Reads records out of a RecordBatch v2. Keys and values are slices, nothing is copied. */
-import { gunzip, unzstd } from '../kit/compression.ts'
 import { VarintReader } from '../kit/varint.ts'
+import { batchCodec } from './batch-codecs.ts'
 import { GatewayError } from './errors.ts'
 import { inflatedBatchBytesMax } from './limits.ts'
 import {
@@ -35,9 +35,7 @@ export function readRecords(batch: Uint8Array): StoredRecord[] {
     if (reader.at !== reader.bytes.length)
       throw new RangeError('Bytes stand behind the last record.')
   } catch (cause) {
-    throw new GatewayError('CORRUPT_BATCH', `The batch at offset ${baseOffset} cannot be read.`, {
-      cause,
-    })
+    throw corrupt(batch, cause)
   }
   return records
 }
@@ -45,22 +43,28 @@ export function readRecords(batch: Uint8Array): StoredRecord[] {
 /** The bytes behind the header, inflated where they are compressed. */
 function recordBytesOf(batch: Uint8Array): Uint8Array {
   const packed = batch.subarray(batchHeaderBytes)
-  const codec = codecOf(batch)
-  switch (codec) {
-    case 'none':
-      return packed
-    case 'gzip':
-      return gunzip(packed, inflatedBatchBytesMax)
-    case 'zstd':
-      return unzstd(packed, inflatedBatchBytesMax)
-    case 'snappy':
-    case 'lz4':
-    case undefined:
-      throw new GatewayError(
-        'UNSUPPORTED',
-        `The batch at offset ${baseOffsetOf(batch)} is compressed with ${codec ?? 'an unknown codec'}, which cannot be decoded here.`,
-      )
+  const name = codecOf(batch)
+  if (name === 'none') return packed
+  const codec = name === undefined ? undefined : batchCodec(name)
+  if (codec === undefined) {
+    throw new GatewayError(
+      'UNSUPPORTED',
+      `The batch at offset ${baseOffsetOf(batch)} is compressed with ${name ?? 'an unknown codec'}, which cannot be decoded here.`,
+    )
   }
+  try {
+    return codec.inflate(packed, inflatedBatchBytesMax)
+  } catch (cause) {
+    throw corrupt(batch, cause)
+  }
+}
+
+function corrupt(batch: Uint8Array, cause: unknown): GatewayError {
+  return new GatewayError(
+    'CORRUPT_BATCH',
+    `The batch at offset ${baseOffsetOf(batch)} cannot be read.`,
+    { cause },
+  )
 }
 
 function readRecord(

@@ -54,6 +54,8 @@ const packageHomes: Readonly<Record<string, readonly string[]>> = {
   re2js: ['kit/pattern.ts'],
   commander: ['cli/'],
   '@node-rs/crc32': ['kit/crc32c.ts'],
+  snappy: ['kit/snappy.ts'],
+  'lz4-napi': ['kit/lz4.ts'],
 }
 
 interface Import {

@@ -1,5 +1,5 @@
 /** A batch as a foreign client might send it: compressed, and not from our batch writer alone. */
-import { gzipSync, zstdCompressSync } from 'node:zlib'
+import { batchCodec } from '../../src/model/batch-codecs.ts'
 import { writeBatch } from '../../src/model/batch-writer.ts'
 import {
   baseTimestampOf,
@@ -10,17 +10,13 @@ import {
   recordCountOf,
   writeHeader,
 } from '../../src/model/record-batch.ts'
+import type { Codec } from '../../src/model/record-batch.ts'
 import type { NewRecord } from '../../src/model/record.ts'
 
-const pack = { none: (bytes: Uint8Array) => bytes, gzip: gzipSync, zstd: zstdCompressSync }
-
-/** Codecs that Node alone can compress with. */
-export type PackCodec = keyof typeof pack
-
 /** One CreateTime batch with base offset 0. Records need timestamps; there must be one. */
-export function packedBatch(records: readonly NewRecord[], codec: PackCodec): Uint8Array {
+export function packedBatch(records: readonly NewRecord[], codec: Codec): Uint8Array {
   const plain = writeBatch(records, 0)
-  const body = pack[codec](plain.subarray(batchHeaderBytes))
+  const body = batchCodec(codec)!.compress(plain.subarray(batchHeaderBytes), undefined)
   const batch = new Uint8Array(batchHeaderBytes + body.length)
   batch.set(body, batchHeaderBytes)
   writeHeader(batch, {

@@ -11,9 +11,9 @@ import type { AppendEntry } from '../../src/engine/log.ts'
 import { systemClock } from '../../src/kit/clock.ts'
 import { silentLogger } from '../../src/kit/logger.ts'
 import { systemRandom } from '../../src/kit/random.ts'
-import { codecOf, maxTimestampOf, setBaseOffset } from '../../src/model/record-batch.ts'
+import type { Codec } from '../../src/model/record-batch.ts'
+import { codecOf, codecs, maxTimestampOf, setBaseOffset } from '../../src/model/record-batch.ts'
 import type { NewRecord, RecordHeader } from '../../src/model/record.ts'
-import type { PackCodec } from '../support/packed-batch.ts'
 import { packedBatch } from '../support/packed-batch.ts'
 import type { BatchLine, RecordLine } from '../support/segment-batches.ts'
 import { batchesIn, recordLine } from '../support/segment-batches.ts'
@@ -25,7 +25,6 @@ const timeoutMs = 30_000
 const startMs = 1_700_000_000_000
 /** Small, so that there are many. */
 const segmentBytes = 65_536
-const packCodecs: readonly PackCodec[] = ['none', 'gzip', 'zstd']
 
 interface TopicShape {
   readonly name: string
@@ -101,18 +100,14 @@ export class VariedFolder {
       const wild = this.#records((at) => this.#wildTime(at))
       const batches: [topic: string, partition: number, batch: Uint8Array, records: NewRecord[]][] =
         []
-      const add = (
-        topic: string,
-        partition: number,
-        codec: PackCodec,
-        records: NewRecord[],
-      ): void => void batches.push([topic, partition, packedBatch(records, codec), records])
+      const add = (topic: string, partition: number, codec: Codec, records: NewRecord[]): void =>
+        void batches.push([topic, partition, packedBatch(records, codec), records])
       for (const partition of [0, 1]) {
         add('plain', partition, 'none', this.#records())
-        add('packed', partition, this.#random.pick(packCodecs), this.#records())
+        add('packed', partition, this.#random.pick(codecs), this.#records())
       }
-      add('append-time', 0, this.#random.pick(packCodecs), this.#records())
-      add('Wild._-times', 0, this.#random.pick(packCodecs), wild)
+      add('append-time', 0, this.#random.pick(codecs), this.#records())
+      add('Wild._-times', 0, this.#random.pick(codecs), wild)
       if (this.#step % 20 === 0) add('large', 0, 'none', this.#largeRecord())
       if (this.#step === 1) add('single', 0, 'none', [this.#record(startMs)])
       await this.#append(engine, batches)

@@ -6,6 +6,7 @@ import type { Clock } from '../../kit/clock.ts'
 import type { Logger } from '../../kit/logger.ts'
 import type { Random } from '../../kit/random.ts'
 import { randomId } from '../../kit/random.ts'
+import { usableCodecs } from '../../model/batch-codecs.ts'
 import { GatewayError } from '../../model/errors.ts'
 import {
   hotTailBytesMax,
@@ -26,7 +27,6 @@ import type { GroupCatalog, GroupTopic } from './group/group-catalog.ts'
 import type { JournalMeter } from './journal/journal.ts'
 import type { JournalSizes } from './journal/journal-files.ts'
 import { Journal } from './journal/journal.ts'
-import { embeddedCodecs } from './log/append-check.ts'
 import { EmbeddedLog } from './log/embedded-log.ts'
 import { Partitions } from './log/partitions.ts'
 import { EmbeddedTransactions } from './transaction/transact.ts'
@@ -104,7 +104,7 @@ class Embedded implements EmbeddedEngine {
       conditionalAppend: true,
       denseOffsets: true,
       groupHints: true,
-      codecs: embeddedCodecs,
+      codecs: usableCodecs(),
       partitionsMax,
     }
     const refusal = (): GatewayError | undefined => this.#refusal()

@@ -5,10 +5,14 @@ import * as limits from '../../model/limits.ts'
 import type { CallContext } from '../exchange/call.ts'
 
 /** What only the roof knows: the program's version and the engine's own words about itself. */
-export type GatewayFacts = Pick<
-  components['schemas']['GatewayFacts'],
-  'version' | 'engine' | 'capabilities'
->
+export interface GatewayFacts extends Pick<WireFacts, 'version' | 'engine'> {
+  readonly capabilities: Omit<WireCapabilities, 'codecs'> & {
+    readonly codecs: Readonly<WireCapabilities['codecs']>
+  }
+}
+
+type WireFacts = components['schemas']['GatewayFacts']
+type WireCapabilities = WireFacts['capabilities']
 
 /** Ceilings that a client can meet, by the names that queries and documents use. */
 const publicLimits = {
@@ -38,7 +42,7 @@ export function rootHandlers(
         body: {
           version,
           engine,
-          capabilities,
+          capabilities: { ...capabilities, codecs: [...capabilities.codecs] },
           limits: publicLimits,
           subject: principal.subject,
           rights: {

@@ -1,8 +1,8 @@
 /** What an append must satisfy before it may join the journal. */
 import { GatewayError } from '../../../model/errors.ts'
 import { timestampAheadMsMax } from '../../../model/limits.ts'
+import { batchCodec } from '../../../model/batch-codecs.ts'
 import { readRecords } from '../../../model/batch-reader.ts'
-import type { Codec } from '../../../model/record-batch.ts'
 import {
   baseTimestampOf,
   batchProblem,
@@ -18,9 +18,6 @@ import {
 import type { TopicPartition } from '../../../model/topic.ts'
 import type { PartitionLog } from './partition-log.ts'
 import type { Partitions } from './partitions.ts'
-
-/** Codecs that can be decoded here, and so be checked. */
-export const embeddedCodecs: readonly Codec[] = ['none', 'gzip', 'zstd']
 
 /** The partition a call means; an error when there is none, or another topic has the name now. */
 export function findPartition(
@@ -72,8 +69,13 @@ export function batchRefusal(
   if (!trusted) {
     const problem = structureProblem(batch)
     if (problem !== undefined) return new GatewayError('INVALID_RECORD', `The batch ${problem}.`)
-    if (!embeddedCodecs.includes(codecOf(batch)!)) {
-      return new GatewayError('UNSUPPORTED', `The codec ${codecOf(batch)} is not supported here.`)
+    // Storing needs no codec, but records that nobody looked at might be unreadable for ever.
+    const codec = codecOf(batch)!
+    if (batchCodec(codec) === undefined) {
+      return new GatewayError(
+        'UNSUPPORTED',
+        `The codec ${codec} is not installed here, so its records cannot be checked.`,
+      )
     }
     const inside = recordsProblem(batch)
     if (inside !== undefined) return new GatewayError('INVALID_RECORD', `The batch ${inside}.`)

@@ -72,7 +72,11 @@ export class EmbeddedTopics implements Topics {
   /** After recovery everything in the catalog is durable. */
   open(): void {
     for (const topic of this.#parts.catalog.all()) {
-      for (const log of topic.logs) log.logStart = log.plannedLogStart
+      for (const log of topic.logs) {
+        log.logStart = log.plannedLogStart
+        // A crash may have come between the log start and the removal of files.
+        if (log.expired().length > 0) this.#parts.partitions.removal.sweep(log)
+      }
       this.#show(this.#viewOf(topic))
     }
     this.#parts.partitions.folders.removeDoomed()
@@ -179,6 +183,7 @@ export class EmbeddedTopics implements Topics {
     const written = journal.write([entry], Infinity).then(() => {
       log.logStart = Math.max(log.logStart, before)
       this.#parts.partitions.watchers.wake(tp, log.readableEnd)
+      this.#parts.partitions.removal.sweep(log)
     })
     await withDeadline(this.#parts.clock, written, { timeoutMs }, timedOut)
   }

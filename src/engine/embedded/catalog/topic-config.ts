@@ -111,6 +111,7 @@ export function settingsOf(config: TopicConfig): PartitionSettings {
     segmentMs: Number(value('segment.ms')),
     messageBytesMax: Number(value('max.message.bytes')),
     logAppendTime: value('message.timestamp.type') === 'LogAppendTime',
+    fileDeleteDelayMs: Number(value('file.delete.delay.ms')),
   }
 }
 

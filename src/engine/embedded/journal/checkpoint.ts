@@ -22,6 +22,10 @@ export interface CheckpointState {
   written(frameSeq: number): Promise<void>
   /** Makes segments, indexes and folders durable. */
   sync(): Promise<void>
+  /** The older of the kept snapshots has these recovery positions. */
+  kept(positions: Uint8Array): void
+  /** Whether another checkpoint is wanted although no frame was written since the last. */
+  wantsCheckpoint(): boolean
 }
 
 export interface CheckpointParts {
@@ -123,6 +127,7 @@ export class Checkpointer {
     if (committer.fenced) throw new GatewayError('UNAVAILABLE', 'The disk failed meanwhile.')
     await snapshots.save({ generation, logTimeMs, position, sections })
     await snapshots.prune()
+    state.kept(snapshots.neededPositions)
     this.#lastFrameSeq = frameSeq
     this.#lastMs = clock.monotonicMs()
     this.#bytesSince -= bytes
@@ -134,7 +139,9 @@ export class Checkpointer {
     // The journal is kept from the older of two snapshots on: without new frames too, it takes a
     // second one to free what lies between them.
     if (this.#parts.isCrowded()) return this.request()
-    if (this.#parts.committer.durableSeq === this.#lastFrameSeq) return
+    const isNew = this.#parts.committer.durableSeq !== this.#lastFrameSeq
+    // Files are removed behind the older of two snapshots only: the last removal takes one more.
+    if (!isNew && !this.#parts.state.wantsCheckpoint()) return
     const nowMs = this.#parts.clock.monotonicMs()
     if (nowMs - this.#lastMs >= timeBetweenMs || nowMs - this.#lastWriteMs >= idleMs) this.request()
   }

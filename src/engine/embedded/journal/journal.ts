@@ -46,6 +46,10 @@ export interface BatchKeeper extends FrameListener {
   replay(entries: readonly JournalEntry[]): Promise<void>
   written(frameSeq: number): Promise<void>
   sync(): Promise<void>
+  /** The older of the kept snapshots has these recovery positions, as `snapshot()` gave them. */
+  kept(section: Uint8Array): void
+  /** Whether work waits for later recovery positions to be kept. */
+  readonly wantsCheckpoint: boolean
 }
 
 export interface JournalMeter extends CommitterMeter {
@@ -395,6 +399,8 @@ export class Journal implements JournalWriter {
         sections: () => this.#sections(),
         written: (frameSeq) => batches.written(frameSeq),
         sync: () => batches.sync(),
+        kept: (section) => batches.kept(section),
+        wantsCheckpoint: () => batches.wantsCheckpoint,
       },
     })
   }

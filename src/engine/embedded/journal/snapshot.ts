@@ -14,6 +14,7 @@ import { readInt64, readUint32, writeInt32, writeInt64 } from '../../../model/of
 import type { Disk } from '../disk/disk.ts'
 import { readWhole, replaceFile } from '../disk/disk.ts'
 import type { JournalPosition } from './committer.ts'
+import { entryKinds } from './state-machine.ts'
 
 export const snapshotFolder = 'meta'
 
@@ -31,6 +32,13 @@ export interface Snapshot {
 
 export interface StoredSnapshot extends Snapshot {
   readonly number: number
+}
+
+interface KeptSnapshot {
+  readonly number: number
+  readonly position: JournalPosition
+  /** The recovery positions of the partitions. */
+  readonly positions: Uint8Array
 }
 
 export function encodeSnapshot(snapshot: Snapshot): Uint8Array {
@@ -89,7 +97,7 @@ export function decodeSnapshot(bytes: Uint8Array): Snapshot | undefined {
 export class SnapshotStore {
   readonly #disk: Disk
   /** Oldest first. */
-  #kept: { readonly number: number; readonly position: JournalPosition }[] = []
+  #kept: KeptSnapshot[] = []
   #lastNumber = 0
 
   constructor(disk: Disk) {
@@ -111,7 +119,9 @@ export class SnapshotStore {
 
   /** Names the snapshots whose journal is there: they count as kept from now on. */
   keep(snapshots: readonly StoredSnapshot[]): void {
-    this.#kept = [...snapshots].sort((left, right) => left.number - right.number)
+    this.#kept = snapshots
+      .map((snapshot) => keptSnapshot(snapshot.number, snapshot))
+      .sort((left, right) => left.number - right.number)
   }
 
   /** Durable when it resolves. */
@@ -120,12 +130,17 @@ export class SnapshotStore {
     const number = this.#lastNumber + 1
     await replaceFile(this.#disk, pathOf(number), encodeSnapshot(snapshot))
     this.#lastNumber = number
-    this.#kept = [...this.#kept, { number, position: snapshot.position }].slice(-keptMax)
+    this.#kept = [...this.#kept, keptSnapshot(number, snapshot)].slice(-keptMax)
   }
 
   /** Where the older of the kept snapshots stands: the journal before it is not needed. */
   get neededFrom(): JournalPosition | undefined {
     return this.#kept[0]?.position
+  }
+
+  /** Its recovery positions: nothing below them is replayed any more. */
+  get neededPositions(): Uint8Array {
+    return this.#kept[0]?.positions ?? new Uint8Array(0)
   }
 
   /** Removes every snapshot file that is not kept. */
@@ -140,6 +155,10 @@ export class SnapshotStore {
     const names = await this.#disk.list(snapshotFolder)
     return names.filter((name) => /^\d{10}\.snapshot$/.test(name)).map((name) => parseInt(name, 10))
   }
+}
+
+function keptSnapshot(number: number, { position, sections }: Snapshot): KeptSnapshot {
+  return { number, position, positions: sections.get(entryKinds.BATCH) ?? new Uint8Array(0) }
 }
 
 function pathOf(number: number): string {

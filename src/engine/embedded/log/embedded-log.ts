@@ -186,6 +186,9 @@ export class EmbeddedLog implements Log {
       }
       read = { batches: [], next: log.readableEnd, damage: 'The disk refuses to read it.' }
     }
+    // Its segment went while the read was under way.
+    const isGone = read.damage !== undefined && from < log.logStart
+    if (isGone) return { ...sliceOf(log, [], from), error: outOfRange(log, from) }
     const slice = sliceOf(log, read.batches, read.next)
     return read.damage === undefined ? slice : { ...slice, error: this.#damaged(log, from, read) }
   }

@@ -20,7 +20,7 @@ import type { JournalEntry } from '../journal/journal-frame.ts'
 import type { BatchOwner, EntryCall } from './batch-entry.ts'
 import { BatchEntry } from './batch-entry.ts'
 import type { SegmentFiles, SegmentPosition, SegmentRead } from './segment.ts'
-import { MissingSegmentError, Segment } from './segment.ts'
+import { deletedSuffix, MissingSegmentError, Segment } from './segment.ts'
 
 /** Kafka's index entries hold offsets relative to the segment's base in 31 bits. */
 const offsetsPerSegmentMax = 0x7fff_ffff
@@ -36,6 +36,7 @@ export interface PartitionSettings {
   segmentMs: number
   messageBytesMax: number
   logAppendTime: boolean
+  fileDeleteDelayMs: number
 }
 
 /** A partition's recovery position: how far a checkpoint reaches. */
@@ -85,6 +86,11 @@ export class PartitionLog implements BatchOwner {
   readonly #damagedOffsets = new Set<Offset>()
   /** The folder has entries that are not durable. */
   folderNeedsSync = false
+  /**
+   * Where the older kept snapshot would replay from: segments with a lower base are never written,
+   * cut or replayed into again. Zero until a checkpoint says more.
+   */
+  replayFloor: Offset = 0
   /** Whether the segment writer has it in its queue. */
   isQueued = false
   readonly #files: SegmentFiles
@@ -94,6 +100,7 @@ export class PartitionLog implements BatchOwner {
   #head = 0
   /** Index in the ring of the first batch that is not in its segment yet. */
   #unwritten = 0
+  #rearranging: Promise<unknown> = Promise.resolve()
 
   constructor(parts: PartitionParts) {
     this.tp = parts.tp
@@ -274,8 +281,9 @@ export class PartitionLog implements BatchOwner {
   async firstCandidate(timestamp: number): Promise<Offset> {
     const last = this.#segments.length - 1
     for (const [i, segment] of this.#segments.entries()) {
-      if (i < last) await segment.loadMaxTimestamp()
-      if (segment.maxTimestamp < timestamp) continue
+      if (i < last && !segment.isGone) await segment.loadMaxTimestamp()
+      // A segment that went meanwhile lay below the log start.
+      if (segment.isGone || segment.maxTimestamp < timestamp) continue
       return Math.max(this.logStart, await segment.firstCandidate(timestamp))
     }
     return this.readableEnd
@@ -284,14 +292,44 @@ export class PartitionLog implements BatchOwner {
   /** The last offset of the batch with the largest timestamp that readers may see. */
   async maxTimestampBatch(): Promise<{ timestamp: number; lastOffset: Offset } | undefined> {
     let best: { timestamp: number; lastOffset: Offset } | undefined
+    const last = this.#segments.length - 1
     for (const [i, segment] of this.#segments.entries()) {
-      if (i < this.#segments.length - 1) await segment.loadMaxTimestamp()
+      if (i < last && !segment.isGone) await segment.loadMaxTimestamp()
       const { maxTimestamp: timestamp, maxTimestampOffset: lastOffset } = segment
       if (lastOffset >= this.logStart && timestamp > (best?.timestamp ?? -1)) {
         best = { timestamp, lastOffset }
       }
     }
     return best
+  }
+
+  /** Segments wholly below the log start. The newest one stays. */
+  expired(): readonly Segment[] {
+    let count = 0
+    while ((this.#segments[count + 1]?.base ?? Infinity) <= this.logStart) count++
+    return this.#segments.slice(0, count)
+  }
+
+  /**
+   * Puts `fresh` in the place of `old`, neighbours in the list, in one turn: who reads next reads
+   * `fresh`, and who is inside an old one may finish (`Segment.retire`).
+   */
+  replace(old: readonly Segment[], fresh: readonly Segment[]): void {
+    const at = this.#segments.indexOf(old[0]!)
+    for (const [i, segment] of old.entries()) {
+      const isRight = this.#segments[at + i] === segment && segment.base < this.replayFloor
+      if (!isRight) throw new Error(`Assertion: segment ${segment.base} must stay where it is.`)
+    }
+    // A new array: whoever walks over the old one is not disturbed.
+    const behind = this.#segments.slice(at + old.length)
+    this.#segments = [...this.#segments.slice(0, at), ...fresh, ...behind]
+  }
+
+  /** Work that removes or replaces segments: one at a time, and none on a deleted partition. */
+  rearrange(work: () => Promise<void>): Promise<void> {
+    const next = this.#rearranging.then(() => (this.isDropped ? undefined : work()))
+    this.#rearranging = next.catch(() => undefined)
+    return next
   }
 
   /** The position of this turn; encoded into a snapshot. */
@@ -355,6 +393,7 @@ export class PartitionLog implements BatchOwner {
   }
 
   async abandon(): Promise<void> {
+    await this.#rearranging
     for (const segment of this.#segments) await segment.abandon()
   }
 
@@ -415,19 +454,24 @@ export class PartitionLog implements BatchOwner {
   /** Removes segments above `activeBase`; returns the bases of those that stay, rising. */
   async #removeBeyond(activeBase: Offset): Promise<Offset[]> {
     const { disk } = this.#files
+    const names = await disk.list(this.folder)
     const bases = new Set<Offset>()
-    for (const name of await disk.list(this.folder)) {
-      // What a crash left of a file that was being replaced.
-      if (name.endsWith('.tmp')) await disk.remove(`${this.folder}/${name}`)
+    for (const name of names) if (/^\d{20}\.log$/.test(name)) bases.add(parseInt(name, 10))
+    const kept = [...bases].filter((base) => base <= activeBase).sort((a, b) => a - b)
+    for (const name of names) {
       const match = /^(\d{20})\.(log|index|timeindex)$/.exec(name)
-      if (match === null) continue
-      const base = Number(match[1])
-      if (base > activeBase) {
-        await disk.remove(`${this.folder}/${name}`)
-        this.folderNeedsSync = true
-      } else if (match[2] === 'log') bases.add(base)
+      const base = Number(match?.[1])
+      const isBeyond = base > activeBase
+      // The removal of a segment was cut short, and its log alone is gone for good.
+      const isOrphan =
+        !bases.has(base) && (kept.find((next) => next > base) ?? Infinity) <= this.plannedLogStart
+      // Of a file that was being replaced, or removed.
+      const isLeftover = name.endsWith('.tmp') || name.endsWith(deletedSuffix)
+      if (!isBeyond && !isOrphan && !isLeftover) continue
+      await disk.remove(`${this.folder}/${name}`)
+      if (isBeyond) this.folderNeedsSync = true
     }
-    return [...bases].sort((left, right) => left - right)
+    return kept
   }
 }
 

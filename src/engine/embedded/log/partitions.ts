@@ -19,6 +19,7 @@ import { PartitionLog } from './partition-log.ts'
 import { PartitionFolders } from './partition-folders.ts'
 import { LogPressure } from './pressure.ts'
 import type { SegmentFiles } from './segment.ts'
+import { SegmentRemoval } from './segment-removal.ts'
 import { SegmentWriter } from './segment-writer.ts'
 import { Watchers } from './watchers.ts'
 
@@ -52,6 +53,7 @@ export class Partitions implements BatchKeeper {
   readonly hold = new FileHold()
   readonly watchers: Watchers
   readonly folders: PartitionFolders
+  readonly removal: SegmentRemoval
   readonly #disk: Disk
   readonly #files: SegmentFiles
   readonly #hotTail: HotTail
@@ -71,6 +73,7 @@ export class Partitions implements BatchKeeper {
     this.#hotTail = new HotTail(parts.hotTailBytes)
     this.watchers = new Watchers(clock, logger)
     this.folders = new PartitionFolders(disk, logger, this.hold)
+    this.removal = new SegmentRemoval({ disk, clock, logger, hold: this.hold, onFailure })
     this.#writer = new SegmentWriter({
       clock,
       logger,
@@ -143,6 +146,7 @@ export class Partitions implements BatchKeeper {
   /** Frees the memory and the descriptors of a deleted partition. */
   async drop(log: PartitionLog): Promise<void> {
     const unwritten = log.drop()
+    this.removal.forget(log)
     for (const batch of unwritten) this.pressure.release(batch.payload.length)
     this.#writer.discard(unwritten, log)
     await log.abandon()
@@ -177,6 +181,22 @@ export class Partitions implements BatchKeeper {
     for (let at = 0; at + positionBytes <= section.length; at += positionBytes) {
       this.#positions.set(readUint32(section, at), readPosition(section, at))
     }
+  }
+
+  /**
+   * The older kept snapshot has these recovery positions: no replay touches what lies wholly below
+   * them any more.
+   */
+  kept(section: Uint8Array): void {
+    for (let at = 0; at + positionBytes <= section.length; at += positionBytes) {
+      const log = this.#byRef.get(readUint32(section, at))
+      if (log !== undefined) log.replayFloor = readPosition(section, at).segmentBase
+    }
+    this.removal.resume()
+  }
+
+  get wantsCheckpoint(): boolean {
+    return this.removal.wantsCheckpoint
   }
 
   async prepare(): Promise<void> {
@@ -258,6 +278,7 @@ export class Partitions implements BatchKeeper {
 
   async close(): Promise<void> {
     this.#writer.stop()
+    await this.removal.close()
     for (const log of this.#byRef.values()) await log.abandon()
   }
 }

@@ -22,6 +22,8 @@ import { TimeIndex } from './time-index.ts'
 /** Kafka's `index.interval.bytes`. */
 const indexIntervalBytes = 4096
 const scanBytes = 256 * 1024
+/** Files on their way out: still there for whoever reads them, not part of the log any more. */
+export const deletedSuffix = '.deleted'
 
 /** Batches found in a file, and damage if that is the first thing met. */
 export interface SegmentRead {
@@ -73,7 +75,7 @@ export class Segment {
   #isNewFile: boolean
   #hasNewName = false
   #isGone = false
-  #whenIdle: (() => void) | undefined
+  #whenIdle: (() => void)[] = []
 
   constructor(folder: string, base: Offset, files: SegmentFiles, isNew: boolean) {
     this.base = base
@@ -90,8 +92,19 @@ export class Segment {
   }
 
   get needsSync(): boolean {
+    if (this.#isGone) return false
     if (this.#unsynced) return true
     return this.#indexesLoaded && !(this.#index.isSynced && this.#timeIndex.isSynced)
+  }
+
+  /** Closed for good: nothing here can be read any more. */
+  get isGone(): boolean {
+    return this.#isGone
+  }
+
+  /** All files of the segment, the log last: without it the others mean nothing. */
+  get filePaths(): readonly string[] {
+    return [this.#index.path, this.#timeIndex.path, `${this.path}.log`]
   }
 
   get position(): SegmentPosition {
@@ -242,6 +255,14 @@ export class Segment {
     if (file !== undefined) await (await file).close()
   }
 
+  /** A segment that left its partition closes for good when the last one inside has come out. */
+  async retire(): Promise<void> {
+    while (this.#users > 0) await this.#idle()
+    this.#isGone = true
+    this.#files.openFiles.forget(this)
+    await this.closeFile().catch(() => undefined)
+  }
+
   /**
    * Closes for good, also while bytes are unsynced: the topic is deleted or the engine stops. Resolves
    * when nobody is at work here any more, so that a namesake's files are safe from us.
@@ -249,7 +270,7 @@ export class Segment {
   async abandon(): Promise<void> {
     this.#isGone = true
     this.#files.openFiles.forget(this)
-    if (this.#users > 0) await new Promise<void>((resolve) => (this.#whenIdle = resolve))
+    if (this.#users > 0) await this.#idle()
     await this.closeFile().catch(() => undefined)
   }
 
@@ -377,8 +398,12 @@ export class Segment {
       return await work()
     } finally {
       this.#users--
-      if (this.#users === 0) this.#whenIdle?.()
+      if (this.#users === 0) for (const wake of this.#whenIdle.splice(0)) wake()
     }
+  }
+
+  #idle(): Promise<void> {
+    return new Promise((resolve) => this.#whenIdle.push(resolve))
   }
 }
 

@@ -27,6 +27,7 @@ test('what is set has effect', () => {
   assert.deepEqual(settings, {
     segmentBytes: 5000,
     segmentMs: 10,
+    fileDeleteDelayMs: 60_000,
     messageBytesMax: 99,
     logAppendTime: true,
   })

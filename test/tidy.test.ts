@@ -5,9 +5,15 @@ import { basename, join } from 'node:path'
 import test from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { settings } from '../src/app/settings.ts'
+import {
+  compressionOf,
+  configEntries,
+  settingsOf,
+} from '../src/engine/embedded/catalog/topic-config.ts'
 import * as face from '../src/index.ts'
 import { catalogue } from '../src/metrics/catalogue.ts'
 import type { MetricRow } from '../src/metrics/catalogue.ts'
+import { codecs } from '../src/model/record-batch.ts'
 import { errorCodes } from '../src/model/errors.ts'
 import type { ErrorCode } from '../src/model/errors.ts'
 import { nativeErrors } from '../src/http/native/errors.ts'
@@ -78,12 +84,8 @@ test('a room without a floor is asked for one', () => {
 })
 
 test('docs/config.md shows every setting with its flag, variable and default', () => {
-  const rows = tableRows(read('docs/config.md')).map(([key, flag, env, fallback]) => [
-    key,
-    flag,
-    env,
-    fallback,
-  ])
+  const [gateway = ''] = read('docs/config.md').split('## Topic settings')
+  const rows = tableRows(gateway).map(([key, flag, env, fallback]) => [key, flag, env, fallback])
   const expected = settings.map(({ key, flag, env, default: fallback }) => [
     key,
     flag === undefined ? '' : `--${flag}`,
@@ -96,6 +98,37 @@ test('docs/config.md shows every setting with its flag, variable and default', (
   ])
   assert.deepEqual(rows, expected)
 })
+
+test('docs/config.md shows every topic setting, its default and whether it has effect', () => {
+  const [, topics = ''] = read('docs/config.md').split('## Topic settings')
+  const rows = tableRows(topics).map(([name, fallback, effect]) => [name, fallback, effect])
+  const used = usedTopicSettings()
+  const expected = configEntries({}).map(({ name, value }) => [
+    name,
+    value,
+    used.has(name) ? 'yes' : 'no',
+  ])
+  assert.deepEqual(rows, expected)
+})
+
+/** Names that the code reads when it makes its own settings of a topic's configuration. */
+function usedTopicSettings(): Set<string> {
+  const used = new Set<string>()
+  for (const type of codecs) {
+    const config = new Proxy<Record<string, string>>(
+      {},
+      {
+        get(_, name) {
+          used.add(String(name))
+          return name === 'compression.type' ? type : undefined
+        },
+      },
+    )
+    settingsOf(config)
+    compressionOf(config)
+  }
+  return used
+}
 
 test('docs/metrics.md shows every metric with its kind, labels and help', () => {
   const rows = tableRows(read('docs/metrics.md')).map(([name, kind, labels, help]) => [

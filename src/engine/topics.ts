@@ -1,5 +1,6 @@
 /** The topics role: topics, their configuration, facts about the cluster. */
 import type { GatewayError } from '../model/errors.ts'
+import type { BatchCompression } from '../model/batch-codecs.ts'
 import type { CallOptions, Watch } from './call.ts'
 
 export interface DryRun {
@@ -35,6 +36,11 @@ export interface TopicDescription {
   readonly internal: boolean
   /** `max.message.bytes` of the topic. */
   readonly maxBatchBytes: number
+  /** How far a record's timestamp may be from the clock, ms; Infinity where the log sets the times. */
+  readonly timestampBeforeMsMax: number
+  readonly timestampAfterMsMax: number
+  /** How batches that the gateway builds are to be compressed; absent: not at all. */
+  readonly compression?: BatchCompression
   readonly partitions: readonly PartitionDescription[]
 }
 

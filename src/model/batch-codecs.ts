@@ -12,6 +12,12 @@ export interface BatchCodec {
   inflate(bytes: Uint8Array, bytesMax: number): Uint8Array
 }
 
+/** What a batch writer compresses with. */
+export interface BatchCompression {
+  readonly codec: Codec
+  readonly level?: number
+}
+
 const asItIs = (bytes: Uint8Array): Uint8Array => bytes
 
 /** Native packages are loaded by the first who asks, once. */

@@ -1,13 +1,21 @@
 /** Builds one RecordBatch v2 from records: two passes, one allocation, no object per record. */
 import { varintBytes, writeVarint } from '../kit/varint.ts'
-import { batchHeaderBytes, writeHeader } from './record-batch.ts'
+import type { BatchCompression } from './batch-codecs.ts'
+import { batchCodec } from './batch-codecs.ts'
+import { compressFromBytes } from './limits.ts'
+import { batchHeaderBytes, codecs, writeHeader } from './record-batch.ts'
 import type { NewRecord, RecordHeader } from './record.ts'
 
 /**
- * One uncompressed CreateTime batch with base offset 0 and producer fields -1. Records without a
- * timestamp get `nowMs`. `records` must not be empty.
+ * One CreateTime batch with base offset 0 and producer fields -1. Records without a timestamp get
+ * `nowMs`. `records` must not be empty. With `compression` they are compressed where that makes them
+ * smaller and the codec is there; readers take both.
  */
-export function writeBatch(records: readonly NewRecord[], nowMs: number): Uint8Array {
+export function writeBatch(
+  records: readonly NewRecord[],
+  nowMs: number,
+  compression?: BatchCompression,
+): Uint8Array {
   const baseTimestamp = records[0]?.timestamp ?? nowMs
   let maxTimestamp = baseTimestamp
   let size = batchHeaderBytes
@@ -18,19 +26,34 @@ export function writeBatch(records: readonly NewRecord[], nowMs: number): Uint8A
     const body = recordBytes(record, timestamp - baseTimestamp, i)
     size += varintBytes(body) + body
   }
-  const batch = Buffer.allocUnsafe(size)
+  const plain = Buffer.allocUnsafe(size)
   let at = batchHeaderBytes
   for (let i = 0; i < records.length; i++) {
     const record = records[i]!
-    at = writeRecord(batch, at, record, (record.timestamp ?? nowMs) - baseTimestamp, i)
+    at = writeRecord(plain, at, record, (record.timestamp ?? nowMs) - baseTimestamp, i)
   }
+  const packed = compression === undefined ? undefined : compressed(plain, compression)
+  const batch = packed ?? plain
   writeHeader(batch, {
-    attributes: 0,
+    attributes: packed === undefined ? 0 : codecs.indexOf(compression!.codec),
     lastOffsetDelta: records.length - 1,
     baseTimestamp,
     maxTimestamp,
     recordCount: records.length,
   })
+  return batch
+}
+
+/**
+ * The batch with its records compressed and its header still empty; undefined when that gains nothing.
+ * In this turn and not on a thread, so that a later request never gets in front of this one.
+ */
+function compressed(plain: Buffer, { codec, level }: BatchCompression): Buffer | undefined {
+  if (plain.length < compressFromBytes) return undefined
+  const records = batchCodec(codec)?.compress(plain.subarray(batchHeaderBytes), level)
+  if (records === undefined || batchHeaderBytes + records.length >= plain.length) return undefined
+  const batch = Buffer.allocUnsafe(batchHeaderBytes + records.length)
+  batch.set(records, batchHeaderBytes)
   return batch
 }
 

@@ -16,8 +16,8 @@ export const messageBytesMax = 16 * MiB
 export const jsonDepthMax = 1000
 /** Beyond this many levels some decoders give up, so such a value is shown as text. */
 export const jsonDepthPortable = 64
-/** Timestamps further ahead than this are refused: they would keep segments from expiring, ms. */
-export const timestampAheadMsMax = 3_600_000
+/** Default `message.timestamp.after.max.ms`, as in Kafka: times far ahead keep segments from expiring. */
+export const timestampAheadMsDefault = 3_600_000
 /** Headers of one record: their names and values are copied one by one, so their number is bounded. */
 export const headersPerRecordMax = 1_000
 /** Bodies being read, over the whole process, bytes; above it new bodies answer OVERLOADED. */
@@ -51,6 +51,8 @@ export const produceTimeoutMs = 30_000
 export const adminTimeoutMs = 15_000
 /** Reading from the log, without the long poll's own wait. */
 export const fetchTimeoutMs = 10_000
+/** Batches of our own below this are not compressed: it costs 10 to 80 µs and gains next to nothing. */
+export const compressFromBytes = 256
 /** A compressed batch may not inflate beyond this, bytes. */
 export const inflatedBatchBytesMax = 64 * MiB
 

@@ -8,12 +8,7 @@ import type { Transactions } from '../engine/transactions.ts'
 import { singleRecordBatchBytes, writeBatch } from '../model/batch-writer.ts'
 import type { ErrorCode } from '../model/errors.ts'
 import { GatewayError, toGatewayError } from '../model/errors.ts'
-import {
-  headersPerRecordMax,
-  produceTimeoutMs,
-  recordsPerRequestMax,
-  timestampAheadMsMax,
-} from '../model/limits.ts'
+import { headersPerRecordMax, produceTimeoutMs, recordsPerRequestMax } from '../model/limits.ts'
 import type { Offset } from '../model/offset.ts'
 import type { Principal } from '../model/principal.ts'
 import type { NewRecord } from '../model/record.ts'
@@ -121,7 +116,7 @@ export class Producer {
     if (refused !== undefined) return this.#failed(topic.name, refused)
     const partition =
       fixedPartition(topic, record) ?? this.#sticky.next(topic.name, topic.partitions)
-    const batch = writeBatch([record], nowMs)
+    const batch = writeBatch([record], nowMs, topic.compression)
     const entry = { tp: { topic: topic.name, partition }, batch, trusted: true }
     const answer = (await this.#log.append([entry], options))[0]!
     if (answer.error !== undefined) return this.#failed(topic.name, answer.error)
@@ -155,7 +150,7 @@ export class Producer {
     const batches = planBatches(records, partitions, topic.maxBatchBytes)
     const entries = batches.map(({ partition, records: planned }) => ({
       tp: { topic: topic.name, partition },
-      batch: writeBatch(planned, nowMs),
+      batch: writeBatch(planned, nowMs, topic.compression),
       trusted: true,
     }))
     const answers =
@@ -282,10 +277,16 @@ function refusal(
         `The timestamp ${timestamp} is not a whole number of milliseconds since 1970.`,
       )
     }
-    if (timestamp > nowMs + timestampAheadMsMax) {
+    if (timestamp > nowMs + topic.timestampAfterMsMax) {
       return new GatewayError(
         'INVALID_RECORD',
-        `The timestamp ${timestamp} is more than ${timestampAheadMsMax} ms ahead of the gateway's clock (${nowMs}).`,
+        `The timestamp ${timestamp} is more than ${topic.timestampAfterMsMax} ms (message.timestamp.after.max.ms) ahead of the gateway's clock (${nowMs}).`,
+      )
+    }
+    if (timestamp < nowMs - topic.timestampBeforeMsMax) {
+      return new GatewayError(
+        'INVALID_RECORD',
+        `The timestamp ${timestamp} is more than ${topic.timestampBeforeMsMax} ms (message.timestamp.before.max.ms) behind the gateway's clock (${nowMs}).`,
       )
     }
   }

@@ -9,6 +9,7 @@ import type { FetchSlice } from '../../src/engine/log.ts'
 import { readRecords } from '../../src/model/batch-reader.ts'
 import { writeBatch } from '../../src/model/batch-writer.ts'
 import { GatewayError } from '../../src/model/errors.ts'
+import { packedBatch } from '../support/packed-batch.ts'
 import { baseOffsetOf, lastOffsetOf, sealBatch } from '../../src/model/record-batch.ts'
 import type { StoredRecord } from '../../src/model/record.ts'
 import type { TopicPartition } from '../../src/model/topic.ts'
@@ -335,6 +336,36 @@ export function engineSuite(
         )
         const [result] = await engine.log.append([{ tp, batch }], call)
         assert.equal(result!.error?.code, 'INVALID_RECORD')
+      })
+
+      it('a batch with a record older than its topic takes is refused', async () => {
+        const made = await topic(1, { 'message.timestamp.before.max.ms': '60000' })
+        const tp = { topic: made, partition: 0 }
+        const now = Date.now()
+        const at = (timestamp: number) => ({ key: null, value: null, headers: [], timestamp })
+        const old = writeBatch([at(now), at(now - 120_000)], 0)
+        const [refused] = await engine.log.append([{ tp, batch: old }], call)
+        assert.equal(refused!.error?.code, 'INVALID_RECORD')
+        const recent = writeBatch([at(now), at(now - 30_000)], 0)
+        const [taken] = await engine.log.append([{ tp, batch: recent }], call)
+        assert.deepEqual(taken!.offsets, { base: 0, last: 1 })
+      })
+
+      it('a whole batch is stored and served in its own codec, whatever compression.type says', async () => {
+        for (const codec of engine.capabilities.codecs) {
+          const made = await topic(1, { 'compression.type': codec === 'gzip' ? 'zstd' : 'gzip' })
+          const tp = { topic: made, partition: 0 }
+          const sent = { key: null, value: Buffer.from('as it came'), headers: [], timestamp: 1 }
+          const batch = packedBatch([sent, sent], codec)
+          const before = Buffer.from(batch)
+          const [result] = await engine.log.append([{ tp, batch }], call)
+          assert.deepEqual(result!.offsets, { base: 0, last: 1 }, codec)
+          const slice = await fetch(tp, 0)
+          const [served] = slice.batches
+          // All but the base offset and the leader epoch, which are the log's to give.
+          assert.deepEqual(Buffer.from(served!).subarray(16), before.subarray(16), codec)
+          slice.release()
+        }
       })
 
       for (const [what, spoil] of spoiledBatches) {

@@ -10,6 +10,7 @@ import { singleRecordBatchBytes } from '../../src/model/batch-writer.ts'
 import type { ErrorCode } from '../../src/model/errors.ts'
 import { GatewayError } from '../../src/model/errors.ts'
 import { anonymous } from '../../src/model/principal.ts'
+import { codecOf } from '../../src/model/record-batch.ts'
 import type { NewRecord, StoredRecord } from '../../src/model/record.ts'
 import { partitionOfKey } from '../../src/produce/partitioner.ts'
 import type { ProduceRequest, RecordResult } from '../../src/produce/producer.ts'
@@ -455,6 +456,65 @@ test('a topic with append time answers with the time of the append', async (t) =
     (await stored(0)).map(({ timestamp }) => timestamp),
     [...results, single].map((result) => ('timestamp' in result ? result.timestamp : -1)),
   )
+})
+
+test('a timestamp outside the window of its topic fails alone, at both ends', async (t) => {
+  const { produce, stored, clock, engine } = await bench(t, {
+    config: {
+      'message.timestamp.before.max.ms': '1000',
+      'message.timestamp.after.max.ms': '2000',
+    },
+  })
+  const now = clock.wallMs()
+  const at = (delta: number): NewRecord => record(`${delta}`, { timestamp: now + delta })
+  const results = await produce({ records: [at(-1001), at(-1000), at(2000), at(2001)] })
+  const bad = 'INVALID_RECORD'
+  assert.deepEqual(offsets(results), [bad, 0, 1, bad])
+  const messages = results.map((result) => ('error' in result ? result.error.message : ''))
+  assert.match(messages[0]!, /1000 ms \(message\.timestamp\.before\.max\.ms\) behind/)
+  assert.match(messages[3]!, /2000 ms \(message\.timestamp\.after\.max\.ms\) ahead/)
+  const owner = { type: 'topic', name: 'orders' } as const
+  const change = { op: 'set', name: 'message.timestamp.type', value: 'LogAppendTime' } as const
+  await engine.topics.alterConfigs(owner, [change], call)
+  assert.deepEqual(offsets(await produce({ records: [at(-9e9), at(9e9)] })), [2, 3])
+  const times = (await stored(0)).map(({ timestamp }) => timestamp)
+  assert.deepEqual(times, [now - 1000, now + 2000, now, now], 'the log sets the last two')
+})
+
+for (const codec of ['gzip', 'snappy', 'lz4', 'zstd'] as const) {
+  test(`with compression.type=${codec} the gateway's own batches are compressed`, async (t) => {
+    const { produce, stored, appends } = await bench(t, { config: { 'compression.type': codec } })
+    const values = Array.from({ length: 50 }, (_, i) => `{"name":"value ${i}","same":"same"}`)
+    await produce({ records: values.map((value) => record(value)) })
+    await produce({ records: [record('{"too":"small"}')] })
+    const noise = record(new Uint8Array(400).map((_, i) => Math.imul(i + 1, 0x9e3779b1) >>> 24))
+    await produce({ records: [noise] })
+    const batches = appends.map(([entry]) => entry!.batch)
+    assert.deepEqual(batches.map(codecOf), [codec, 'none', 'none'], 'where it gains something')
+    assert.ok(batches[0]!.length < 1200, `${batches[0]!.length} bytes`)
+    assert.deepEqual(texts(await stored(0)).slice(0, 51), [...values, '{"too":"small"}'])
+    assert.deepEqual((await stored(0))[51]!.value, Buffer.from(noise.value!))
+  })
+}
+
+test('a compression level that is changed counts from the next batch on', async (t) => {
+  const { produce, appends, engine } = await bench(t, {
+    config: { 'compression.type': 'gzip', 'compression.gzip.level': '1' },
+  })
+  const text = readFileSync(
+    new URL('../fixtures/github-events/events.jsonl', import.meta.url),
+    'utf8',
+  )
+  const records = text
+    .split('\n')
+    .slice(0, 40)
+    .map((line) => record(line))
+  await produce({ records })
+  const change = { op: 'set', name: 'compression.gzip.level', value: '9' } as const
+  await engine.topics.alterConfigs({ type: 'topic', name: 'orders' }, [change], call)
+  await produce({ records })
+  const [fast, small] = appends.map(([entry]) => entry!.batch.length)
+  assert.ok(small! < fast!, `level 9 makes ${small} bytes, level 1 ${fast}`)
 })
 
 test('real events keep every byte, digit and twin', async (t) => {

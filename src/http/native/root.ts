@@ -21,7 +21,6 @@ const publicLimits = {
   recordBytes: limits.messageBytesMax,
   headersPerRecord: limits.headersPerRecordMax,
   jsonDepth: limits.jsonDepthMax,
-  timestampAheadMs: limits.timestampAheadMsMax,
   maxRecords: limits.readRecordsMax,
   maxBytes: limits.readBytesMax,
   lastRecords: limits.lastRecordsMax,

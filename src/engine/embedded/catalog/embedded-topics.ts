@@ -26,7 +26,7 @@ import type { Journal } from '../journal/journal.ts'
 import type { PartitionLog } from '../log/partition-log.ts'
 import type { Partitions } from '../log/partitions.ts'
 import type { CatalogTopic, TopicCatalog } from './topic-catalog.ts'
-import { changedConfig, checkConfig, configEntries } from './topic-config.ts'
+import { changedConfig, checkConfig, compressionOf, configEntries } from './topic-config.ts'
 
 const nodeId = 1
 const topicIdBytes = 16
@@ -393,11 +393,15 @@ export class EmbeddedTopics implements Topics {
   /** The topic as a change leaves it: taken with the change, shown when that is durable. */
   #viewOf(topic: CatalogTopic): TopicView {
     const leaderEpoch = this.#parts.partitions.generation
+    const compression = compressionOf(topic.config)
     const description: TopicDescription = {
       name: topic.name,
       id: topic.id,
       internal: isInternalTopic(topic.name),
       maxBatchBytes: topic.settings.messageBytesMax,
+      timestampBeforeMsMax: topic.settings.timestampBeforeMsMax,
+      timestampAfterMsMax: topic.settings.timestampAfterMsMax,
+      ...(compression === undefined ? {} : { compression }),
       partitions: topic.logs.map((log, id) => ({
         id,
         state: log.damage === undefined ? 'ok' : 'corrupt',

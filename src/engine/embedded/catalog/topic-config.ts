@@ -2,8 +2,15 @@
  * Topic configuration under Kafka's names. All of them are known, checked, stored and shown, also
  * those without effect on one machine, so that tools written for Kafka find what they expect.
  */
+import { nearest } from '../../../kit/nearest.ts'
+import type { BatchCompression } from '../../../model/batch-codecs.ts'
+import { usableCodecs } from '../../../model/batch-codecs.ts'
 import { GatewayError } from '../../../model/errors.ts'
-import { messageBytesDefault, messageBytesMax, timestampAheadMsMax } from '../../../model/limits.ts'
+import {
+  messageBytesDefault,
+  messageBytesMax,
+  timestampAheadMsDefault,
+} from '../../../model/limits.ts'
 import type { ConfigChange, ConfigEntry } from '../../topics.ts'
 import type { PartitionSettings } from '../log/partition-log.ts'
 
@@ -16,20 +23,14 @@ interface Rule {
 }
 
 const maxInt = 2_147_483_647
-const maxLong = Number.MAX_SAFE_INTEGER
+/** Kafka's own largest value, which tools copy from its topics. Times and sizes here stay far below. */
+const maxLong = 9_223_372_036_854_775_807n
 
 const rules: Readonly<Record<string, Rule>> = {
   'cleanup.policy': list('delete', ['delete', 'compact']),
-  'compression.gzip.level': integer('-1', -1, 9),
+  'compression.gzip.level': { fallback: '-1', check: isGzipLevel },
   'compression.lz4.level': integer('9', 1, 17),
-  'compression.type': oneOf('producer', [
-    'producer',
-    'uncompressed',
-    'gzip',
-    'snappy',
-    'lz4',
-    'zstd',
-  ]),
+  'compression.type': { fallback: 'producer', check: isCompressionType },
   'compression.zstd.level': integer('3', -131_072, 22),
   'delete.retention.ms': integer('86400000', 0, maxLong),
   'file.delete.delay.ms': integer('60000', 0, maxLong),
@@ -42,7 +43,7 @@ const rules: Readonly<Record<string, Rule>> = {
   'local.retention.ms': integer('-2', -2, maxLong),
   'max.compaction.lag.ms': integer(String(maxLong), 1, maxLong),
   'max.message.bytes': integer(String(messageBytesDefault), 0, messageBytesMax),
-  'message.timestamp.after.max.ms': integer(String(timestampAheadMsMax), 0, maxLong),
+  'message.timestamp.after.max.ms': integer(String(timestampAheadMsDefault), 0, maxLong),
   'message.timestamp.before.max.ms': integer(String(maxLong), 0, maxLong),
   'message.timestamp.type': oneOf('CreateTime', ['CreateTime', 'LogAppendTime']),
   'min.cleanable.dirty.ratio': { fallback: '0.5', check: isRatio },
@@ -51,7 +52,8 @@ const rules: Readonly<Record<string, Rule>> = {
   preallocate: oneOf('false', ['true', 'false']),
   'remote.log.copy.disable': oneOf('false', ['true', 'false']),
   'remote.log.delete.on.disable': oneOf('false', ['true', 'false']),
-  'remote.storage.enable': oneOf('false', ['true', 'false']),
+  // As a broker without tiered storage: it would mean records that are somewhere else.
+  'remote.storage.enable': oneOf('false', ['false']),
   'retention.bytes': integer('-1', -1, maxLong),
   'retention.ms': integer('604800000', -1, maxLong),
   'segment.bytes': integer(String(128 * 1024 * 1024), 14, maxInt),
@@ -68,6 +70,14 @@ export function checkConfig(config: TopicConfig): void {
     if (problem !== undefined) {
       throw new GatewayError('INVALID_CONFIG', `'${name}' cannot be '${shown(value)}': ${problem}.`)
     }
+  }
+  const least = valueOf(config, 'min.compaction.lag.ms')
+  const most = valueOf(config, 'max.compaction.lag.ms')
+  if (BigInt(least) > BigInt(most)) {
+    throw new GatewayError(
+      'INVALID_CONFIG',
+      `'min.compaction.lag.ms' (${least}) cannot be above 'max.compaction.lag.ms' (${most}).`,
+    )
   }
 }
 
@@ -105,20 +115,49 @@ export function configEntries(config: TopicConfig): ConfigEntry[] {
 
 /** What the partitions of a topic obey. */
 export function settingsOf(config: TopicConfig): PartitionSettings {
-  const value = (name: string): string => config[name] ?? rules[name]!.fallback
+  const number = (name: string): number => Number(valueOf(config, name))
+  const logAppendTime = valueOf(config, 'message.timestamp.type') === 'LogAppendTime'
   return {
-    segmentBytes: Number(value('segment.bytes')),
-    segmentMs: Number(value('segment.ms')),
-    messageBytesMax: Number(value('max.message.bytes')),
-    logAppendTime: value('message.timestamp.type') === 'LogAppendTime',
-    fileDeleteDelayMs: Number(value('file.delete.delay.ms')),
+    segmentBytes: number('segment.bytes'),
+    segmentMs: number('segment.ms'),
+    messageBytesMax: number('max.message.bytes'),
+    logAppendTime,
+    fileDeleteDelayMs: number('file.delete.delay.ms'),
+    // What a client thinks the time is means nothing where the log sets it.
+    timestampBeforeMsMax: logAppendTime ? Infinity : number('message.timestamp.before.max.ms'),
+    timestampAfterMsMax: logAppendTime ? Infinity : number('message.timestamp.after.max.ms'),
   }
+}
+
+/** How batches that the gateway builds are compressed; undefined when they stay as they are. */
+export function compressionOf(config: TopicConfig): BatchCompression | undefined {
+  const type = valueOf(config, 'compression.type')
+  switch (type) {
+    case 'gzip':
+    case 'zstd':
+      return { codec: type, level: Number(valueOf(config, `compression.${type}.level`)) }
+    case 'snappy':
+    case 'lz4':
+      return { codec: type }
+    default:
+      // `producer`: its batches are as it made them, and the gateway makes none of its own accord.
+      return undefined
+  }
+}
+
+function valueOf(config: TopicConfig, name: string): string {
+  return config[name] ?? rules[name]!.fallback
 }
 
 function ruleOf(name: string): Rule {
   const rule = Object.hasOwn(rules, name) ? rules[name] : undefined
   if (rule !== undefined) return rule
-  throw new GatewayError('INVALID_CONFIG', `'${shown(name)}' is no topic configuration.`)
+  const meant = nearest(name, Object.keys(rules))
+  throw new GatewayError(
+    'INVALID_CONFIG',
+    `'${shown(name)}' is no topic setting.` +
+      (meant === undefined ? ' docs/config.md lists them all.' : ` Did you mean '${meant}'?`),
+  )
 }
 
 function changedList(
@@ -140,15 +179,26 @@ function changedList(
   return after.join(',')
 }
 
-function integer(fallback: string, min: number, max: number): Rule {
+function integer(fallback: string, min: number, max: number | bigint): Rule {
   return {
     fallback,
     check: (value) => {
-      const number = Number(value)
-      const isGood = /^-?\d{1,16}$/.test(value) && number >= min && number <= max
+      const isGood = /^-?\d{1,19}$/.test(value) && BigInt(value) >= min && BigInt(value) <= max
       return isGood ? undefined : `it must be a whole number from ${min} to ${max}`
     },
   }
+}
+
+/** Kafka's range: zlib's 0, which stores, is none of it. */
+function isGzipLevel(value: string): string | undefined {
+  return /^(-1|[1-9])$/.test(value) ? undefined : 'it must be -1 or a whole number from 1 to 9'
+}
+
+function isCompressionType(value: string): string | undefined {
+  const packed: readonly string[] = usableCodecs().filter((codec) => codec !== 'none')
+  if (packed.includes(value)) return undefined
+  if (value === 'snappy' || value === 'lz4') return 'its package is not installed here'
+  return oneOf('', ['producer', 'uncompressed', ...packed]).check(value)
 }
 
 function oneOf(fallback: string, words: readonly string[]): Rule {

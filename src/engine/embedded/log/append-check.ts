@@ -1,6 +1,5 @@
 /** What an append must satisfy before it may join the journal. */
 import { GatewayError } from '../../../model/errors.ts'
-import { timestampAheadMsMax } from '../../../model/limits.ts'
 import { batchCodec } from '../../../model/batch-codecs.ts'
 import { readRecords } from '../../../model/batch-reader.ts'
 import {
@@ -59,7 +58,7 @@ export function batchRefusal(
       `Partition ${partition} of '${topic}' is damaged and takes no records until an operator has looked at it.`,
     )
   }
-  const { messageBytesMax, logAppendTime } = log.settings
+  const { messageBytesMax, timestampBeforeMsMax, timestampAfterMsMax } = log.settings
   if (batch.length > messageBytesMax) {
     return new GatewayError(
       'RECORD_TOO_LARGE',
@@ -77,14 +76,14 @@ export function batchRefusal(
         `The codec ${codec} is not installed here, so its records cannot be checked.`,
       )
     }
-    const inside = recordsProblem(batch)
+    const inside = recordsProblem(batch, nowMs - timestampBeforeMsMax)
     if (inside !== undefined) return new GatewayError('INVALID_RECORD', `The batch ${inside}.`)
   }
   const aheadMs = maxTimestampOf(batch) - nowMs
-  if (!logAppendTime && aheadMs > timestampAheadMsMax) {
+  if (aheadMs > timestampAfterMsMax) {
     return new GatewayError(
       'INVALID_RECORD',
-      `A timestamp is ${aheadMs} ms ahead of the gateway's clock; at most ${timestampAheadMsMax} are allowed.`,
+      `A timestamp is ${aheadMs} ms ahead of the gateway's clock; message.timestamp.after.max.ms of '${topic}' is ${timestampAfterMsMax}.`,
     )
   }
   return undefined
@@ -128,7 +127,7 @@ function headerProblem(batch: Uint8Array): string | undefined {
 }
 
 /** The records must be what the header says, because nobody looks at them again until they are read. */
-function recordsProblem(batch: Uint8Array): string | undefined {
+function recordsProblem(batch: Uint8Array, oldestMs: number): string | undefined {
   try {
     const records = readRecords(batch)
     const first = records[0]!.offset
@@ -136,6 +135,8 @@ function recordsProblem(batch: Uint8Array): string | undefined {
     for (const [i, record] of records.entries()) {
       if (record.offset !== first + i) return 'has records whose offsets are not dense'
       if (record.timestamp > maxTimestamp) maxTimestamp = record.timestamp
+      if (record.timestamp < oldestMs)
+        return `has a timestamp (${record.timestamp}) older than message.timestamp.before.max.ms allows`
     }
     if (maxTimestamp !== maxTimestampOf(batch)) return 'does not know its largest timestamp'
     return undefined

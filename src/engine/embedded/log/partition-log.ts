@@ -37,6 +37,9 @@ export interface PartitionSettings {
   messageBytesMax: number
   logAppendTime: boolean
   fileDeleteDelayMs: number
+  /** How far timestamps may be from the clock, ms; Infinity where the log sets them. */
+  timestampBeforeMsMax: number
+  timestampAfterMsMax: number
 }
 
 /** A partition's recovery position: how far a checkpoint reaches. */

@@ -6,6 +6,7 @@ import type { ApiOptions } from './api.ts'
 import type { ConsumeOptions } from './consume.ts'
 import { Failure, exitFailed, exitUsage } from './failure.ts'
 import { leaveWhenNobodyReads } from './output.ts'
+import type { LogDumpOptions } from './log-dump.ts'
 import type { CreateOptions } from './topics.ts'
 import { version } from '../app/version.ts'
 
@@ -45,6 +46,7 @@ function createProgram(): Command {
   addTopics(program)
   addProduce(program)
   addConsume(program)
+  addLog(program)
   return program
 }
 
@@ -119,6 +121,26 @@ function addConsume(program: Command): void {
     .addHelpText('after', '\nCtrl-C ends it. A record without a value is printed as null.')
     .action(async (topic: string, options: ConsumeOptions) =>
       (await import('./consume.ts')).consume(topic, options),
+    )
+}
+
+function addLog(program: Command): void {
+  const log = program.command('log').description('look into the files of a data folder')
+  log
+    .command('dump <path...>')
+    .hook('preAction', leaveWhenNobodyReads)
+    .description('print segments, indexes, journal files and snapshots; a folder: all in it')
+    .option('--deep', 'print every record, every entry of a journal frame')
+    .option('--records', 'print every record with its key and payload')
+    .option('--base64', 'print keys and payloads in base64')
+    .option('--verify', 'hold indexes against their log instead of printing them')
+    .addHelpText(
+      'after',
+      '\nOnly reads, so it may run beside a gateway. Lines that begin with DAMAGE tell what cannot be' +
+        '\nread; then it ends with 1. Example: ebbgate log dump ./data/logs/quickstart-events-0',
+    )
+    .action(async (paths: string[], options: LogDumpOptions) =>
+      (await import('./log-dump.ts')).logDump(paths, options),
     )
 }
 

@@ -12,6 +12,7 @@ import { dumpIndexes, dumpLogs } from '../support/kafka/log-dump.ts'
 import { readByKafka } from '../support/kafka/segment-reading.ts'
 import type { BatchLine } from '../support/segment-batches.ts'
 import { SimRandom } from '../support/sim-random.ts'
+import { compareDumps } from './dump-likeness.ts'
 import type { ProgrammeReport } from './programme.ts'
 import { openFolder, VariedFolder } from './varied-folder.ts'
 
@@ -82,6 +83,11 @@ async function look(
   problems.push(...(await dumpLogs(jars, segments)))
   problems.push(...(await dumpIndexes(jars, segments)))
   problems.push(...(await unlikeLedger(jars, segments)))
+  const dumps = await compareDumps(
+    jars,
+    segments.map(({ path }) => path),
+  )
+  problems.push(...dumps.problems)
   const batches = segments.flatMap((segment) => segment.batches)
   const entries = async (ending: string, bytes: number): Promise<number> => {
     const files = await Promise.all(segments.map(({ path }) => readFile(`${path}${ending}`)))
@@ -97,6 +103,7 @@ async function look(
     ['headers', records.reduce((sum, { headers }) => sum + headers.length, 0)],
     ['.index entries', await entries('.index', 8)],
     ['.timeindex entries', await entries('.timeindex', 12)],
+    ['lines that our dump prints alike', dumps.lines],
     ['mismatches', problems.length],
   ]
   return {

@@ -24,6 +24,8 @@ export interface OpenOptions {
   readonly create?: boolean
   /** Every write is durable when it returns. */
   readonly dsync?: boolean
+  /** For reading alone: a file that may not be written will do. */
+  readonly readOnly?: boolean
 }
 
 export interface Disk {

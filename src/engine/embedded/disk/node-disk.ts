@@ -172,7 +172,8 @@ function behind(buffers: readonly Uint8Array[], count: number): readonly Uint8Ar
   return [buffers[index]!.subarray(left), ...buffers.slice(index + 1)]
 }
 
-function flagsOf({ create, dsync }: OpenOptions): number {
+function flagsOf({ create, dsync, readOnly }: OpenOptions): number {
+  if (readOnly === true) return fs.constants.O_RDONLY
   let flags = fs.constants.O_RDWR
   if (create === true) flags |= fs.constants.O_CREAT
   if (dsync === true && dsyncFlag !== undefined) flags |= dsyncFlag

@@ -49,9 +49,9 @@ export class JournalFile {
     this.bytes = bytes
   }
 
-  /** Opens an existing file and reads its header. */
-  static async open(disk: Disk, name: string): Promise<JournalFile> {
-    const file = await disk.open(`${journalFolder}/${name}`, { dsync: true })
+  /** Opens an existing file and reads its header. A copy may lie in another folder. */
+  static async open(disk: Disk, name: string, folder = journalFolder): Promise<JournalFile> {
+    const file = await disk.open(`${folder}/${name}`, { dsync: true })
     const opened = new JournalFile(name, file, await file.size())
     const block = Buffer.alloc(blockBytes)
     await file.read(block, 0)

@@ -178,9 +178,7 @@ export class Partitions implements BatchKeeper {
   }
 
   restore(section: Uint8Array): void {
-    for (let at = 0; at + positionBytes <= section.length; at += positionBytes) {
-      this.#positions.set(readUint32(section, at), readPosition(section, at))
-    }
+    this.#positions = readPositions(section)
   }
 
   /**
@@ -284,6 +282,15 @@ export class Partitions implements BatchKeeper {
 }
 
 const positionBytes = 64
+
+/** The recovery positions of a snapshot, by the number of their partition. */
+export function readPositions(section: Uint8Array): Map<number, PartitionPosition> {
+  const positions = new Map<number, PartitionPosition>()
+  for (let at = 0; at + positionBytes <= section.length; at += positionBytes) {
+    positions.set(readUint32(section, at), readPosition(section, at))
+  }
+  return positions
+}
 
 function writePosition(
   bytes: Uint8Array,

@@ -116,6 +116,16 @@ export const catalogue = {
     help: 'Journal bytes replayed at the last start.',
     labels: [],
   },
+  ebbgate_idempotency_keys: {
+    kind: 'gauge',
+    help: 'Idempotency keys that are known.',
+    labels: [],
+  },
+  ebbgate_idempotency_window_seconds: {
+    kind: 'gauge',
+    help: 'Age of the last idempotency key that was pushed out before its time; 0 while none was.',
+    labels: [],
+  },
   ebbgate_recovery_seconds: { kind: 'gauge', help: 'Time of the last recovery.', labels: [] },
 
   // The push door.

@@ -131,6 +131,9 @@ export class Metrics {
       this.set('ebbgate_recovery_seconds', noLabels, seconds)
     },
     damagedBatch: (): void => this.add('ebbgate_damaged_batches_total', noLabels),
+    idempotencyKeys: (count: number): void => this.set('ebbgate_idempotency_keys', noLabels, count),
+    idempotencyWindow: (seconds: number): void =>
+      this.set('ebbgate_idempotency_window_seconds', noLabels, seconds),
   }
 
   readonly push = {

@@ -102,6 +102,14 @@ export const groupCallTimeoutMs = 10_000
 export const journalFrameBytes = 4 * MiB
 /** All batches and commits of one `transact`: they stand in one frame, bytes. */
 export const transactBytesMax = 16 * MiB
+/** Idempotency keys of one space, say of all clients together: 32 MiB of memory, some 250 MB of disk. */
+export const keysPerSpaceMax = 1_000_000
+/** Spaces of keys, each with a table of its own. */
+export const keySpacesMax = 1_000
+/** The longest time a key may be asked to be known, ms: its record stays on the disk for so long. */
+export const keyTtlMsMax = 30 * 24 * 3_600_000
+/** A key of a client is known for a day, ms: longer than anybody goes on trying. */
+export const clientKeyTtlMs = 24 * 3_600_000
 /** Journal files of one data folder. */
 export const journalFilesMax = 16
 /** Recent batches kept in memory for readers at the end of their partitions, whole process, bytes. */

@@ -4,8 +4,10 @@
  */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import type { TestContext } from 'node:test'
 import type { Engine } from '../../src/engine/engine.ts'
 import type { FetchSlice } from '../../src/engine/log.ts'
+import type { OneShot, OneShotResult } from '../../src/engine/transactions.ts'
 import { readRecords } from '../../src/model/batch-reader.ts'
 import { writeBatch } from '../../src/model/batch-writer.ts'
 import { GatewayError } from '../../src/model/errors.ts'
@@ -45,7 +47,7 @@ export function engineSuite(
     })
     after(() => close())
 
-    function it(title: string, work: () => Promise<void>): void {
+    function it(title: string, work: (t: TestContext) => Promise<void> | void): void {
       const skip = options.skips?.find((one) => one.test === title)
       test(title, { skip: skip?.reason ?? false }, work)
     }
@@ -634,6 +636,184 @@ export function engineSuite(
           engine.transactions.transact({ entries: [{ tp, batch: batchOf('a') }], key }, call),
           code('UNSUPPORTED'),
         )
+      })
+    })
+
+    describe('idempotency keys', () => {
+      let keys = 0
+
+      /** A test that engines without exact keys skip aloud. */
+      function keyed(title: string, work: () => Promise<void>): void {
+        it(title, async (t) => {
+          if (engine.capabilities.idempotencyKeys === 'exact') await work()
+          else t.skip('no exact keys')
+        })
+      }
+
+      const newKey = (fingerprint?: string) => ({
+        value: `suite-key-${++keys}`,
+        space: 'suite',
+        ttlMs: 3_600_000,
+        ...(fingerprint === undefined ? {} : { fingerprint: Buffer.from(fingerprint) }),
+      })
+      const transact = (
+        tp: TopicPartition,
+        value: string,
+        key: NonNullable<OneShot['key']>,
+      ): Promise<OneShotResult> =>
+        engine.transactions.transact({ entries: [{ tp, batch: batchOf(value) }], key }, call)
+
+      keyed('a repeated call is stored once and answered like the first', async () => {
+        const tp = { topic: await topic(2), partition: 1 }
+        const key = { ...newKey('f'), memo: Buffer.from('note') }
+        const first = await transact(tp, 'a', key)
+        assert.deepEqual([first.deduplicated, first.memo], [false, undefined])
+        for (let i = 0; i < 5; i++) {
+          const again = await transact(tp, 'b', { ...key, memo: Buffer.from('other') })
+          assert.equal(again.deduplicated, true)
+          assert.deepEqual(again.results, first.results)
+          assert.equal(Buffer.from(again.memo!).toString(), 'note')
+        }
+        assert.deepEqual(await valuesFrom(tp, 0), ['a'])
+      })
+
+      keyed('calls under one key at the same time are one call', async () => {
+        const tp = { topic: await topic(), partition: 0 }
+        const key = newKey()
+        const calls = Array.from({ length: 8 }, (_, i) => transact(tp, `v${i}`, key))
+        const answers = await Promise.all(calls)
+        assert.equal(answers.filter(({ deduplicated }) => !deduplicated).length, 1)
+        for (const { results } of answers) assert.deepEqual(results, answers[0]!.results)
+        assert.equal((await valuesFrom(tp, 0)).length, 1)
+      })
+
+      keyed('another request under the same key is refused and stores nothing', async () => {
+        const tp = { topic: await topic(), partition: 0 }
+        const key = newKey('one')
+        await transact(tp, 'a', key)
+        const other = { ...key, fingerprint: Buffer.from('two') }
+        await assert.rejects(transact(tp, 'b', other), code('IDEMPOTENCY_MISMATCH'))
+        await assert.rejects(engine.transactions.recall(other, call), code('IDEMPOTENCY_MISMATCH'))
+        const { fingerprint: _, ...unmarked } = key
+        assert.equal((await transact(tp, 'c', unmarked)).deduplicated, true)
+        assert.deepEqual(await valuesFrom(tp, 0), ['a'])
+      })
+
+      keyed('the same key in another space is another key', async () => {
+        const tp = { topic: await topic(), partition: 0 }
+        const key = newKey()
+        await transact(tp, 'a', key)
+        assert.equal((await transact(tp, 'b', { ...key, space: 'other' })).deduplicated, false)
+        assert.deepEqual(await valuesFrom(tp, 0), ['a', 'b'])
+      })
+
+      keyed('a call that was refused leaves its key free', async () => {
+        const made = await topic()
+        const tp = { topic: made, partition: 0 }
+        const key = newKey('f')
+        await assert.rejects(
+          transact({ topic: made, partition: 9 }, 'a', key),
+          code('UNKNOWN_PARTITION'),
+        )
+        const entry = { tp, batch: batchOf('a'), expectedEnd: 7 }
+        await assert.rejects(
+          engine.transactions.transact({ entries: [entry], key }, call),
+          code('PRECONDITION'),
+        )
+        assert.equal(await engine.transactions.recall(key, call), undefined)
+        assert.equal((await transact(tp, 'a', key)).deduplicated, false)
+        assert.deepEqual(await valuesFrom(tp, 0), ['a'])
+      })
+
+      keyed('several partitions, offsets and the key happen together, once', async () => {
+        const made = await topic(2)
+        const group = { groupId: 'suite-keyed' }
+        const key = newKey()
+        const run = (offset: number) =>
+          engine.transactions.transact(
+            {
+              entries: [0, 1, 0].map((partition) => ({
+                tp: { topic: made, partition },
+                batch: batchOf('x', 'y'),
+              })),
+              offsets: { group, commits: [{ tp: { topic: made, partition: 0 }, offset }] },
+              key,
+            },
+            call,
+          )
+        const first = await run(5)
+        const again = await run(9)
+        assert.deepEqual([again.deduplicated, again.results], [true, first.results])
+        assert.deepEqual(
+          again.results.map(({ offsets }) => [offsets?.base, offsets?.last]),
+          [
+            [0, 1],
+            [0, 1],
+            [2, 3],
+          ],
+        )
+        const [committed] = await engine.groups.committed(
+          group,
+          [{ topic: made, partition: 0 }],
+          call,
+        )
+        assert.equal(committed?.offset, 5)
+      })
+
+      keyed('a key holds for a call without records', async () => {
+        const tp = { topic: await topic(), partition: 0 }
+        const group = { groupId: 'suite-keyed-commit' }
+        const key = newKey()
+        const run = (offset: number) =>
+          engine.transactions.transact(
+            { entries: [], offsets: { group, commits: [{ tp, offset }] }, key },
+            call,
+          )
+        await run(3)
+        assert.deepEqual(await run(8), { results: [], deduplicated: true })
+        assert.equal((await engine.groups.committed(group, [tp], call))[0]?.offset, 3)
+      })
+
+      keyed('the first answer outlives its records, its topic and its count', async () => {
+        const made = await topic(1, { 'message.timestamp.type': 'LogAppendTime' })
+        const tp = { topic: made, partition: 0 }
+        const key = newKey()
+        const first = await transact(tp, 'a', key)
+        assert.equal(typeof first.results[0]!.logAppendTime, 'number')
+        const isKept = async (): Promise<void> => {
+          const again = await transact(tp, 'a', key)
+          assert.deepEqual([again.deduplicated, again.results], [true, first.results])
+          assert.deepEqual((await engine.transactions.recall(key, call))?.results, first.results)
+        }
+        await engine.topics.grow([{ name: made, partitions: 3 }], call)
+        await isKept()
+        await engine.log.deleteRecords([{ tp, before: 1 }], call)
+        await isKept()
+        await engine.topics.delete([made], call)
+        await isKept()
+        await engine.topics.create([{ name: made, partitions: 1 }], call)
+        await isKept()
+        assert.deepEqual(await valuesFrom(tp, 0), [])
+      })
+
+      keyed('a keyed transaction above its limit is refused as a whole', async () => {
+        const tp = { topic: await topic(1, { 'max.message.bytes': '16777216' }), partition: 0 }
+        const room = engine.capabilities.transactBytesMax
+        const key = { ...newKey(), memo: Buffer.alloc(4096) }
+        const batch = batchOf('x'.repeat(room - 2048))
+        await assert.rejects(
+          engine.transactions.transact({ entries: [{ tp, batch, trusted: true }], key }, call),
+          code('BODY_TOO_LARGE'),
+        )
+        assert.equal(await engine.transactions.recall(key, call), undefined)
+        assert.deepEqual(await valuesFrom(tp, 0), [])
+      })
+
+      keyed('a key is known for a time that the engine can keep', async () => {
+        const tp = { topic: await topic(), partition: 0 }
+        for (const ttlMs of [0, -1, Number.NaN, Infinity]) {
+          await assert.rejects(transact(tp, 'a', { ...newKey(), ttlMs }), code('INVALID_REQUEST'))
+        }
       })
     })
 

@@ -10,6 +10,7 @@ import { usableCodecs } from '../../model/batch-codecs.ts'
 import { GatewayError } from '../../model/errors.ts'
 import {
   hotTailBytesMax,
+  keysPerSpaceMax,
   openSegmentsMax,
   partitionsMax,
   transactBytesMax,
@@ -29,11 +30,13 @@ import type { JournalSizes } from './journal/journal-files.ts'
 import { Journal } from './journal/journal.ts'
 import { EmbeddedLog } from './log/embedded-log.ts'
 import { Partitions } from './log/partitions.ts'
+import type { KeyMeter, KeyTopic } from './transaction/idempotency-keys.ts'
+import { IdempotencyKeys, keyTopic } from './transaction/idempotency-keys.ts'
 import { EmbeddedTransactions } from './transaction/transact.ts'
 import type { CatalogTopic } from './catalog/topic-catalog.ts'
 
 /** What the engine reports; `app` plugs the metrics in. */
-export interface EngineMeter extends JournalMeter {
+export interface EngineMeter extends JournalMeter, KeyMeter {
   damagedBatch(): void
 }
 
@@ -42,6 +45,8 @@ const silentMeter: EngineMeter = {
   checkpoint: () => undefined,
   recovered: () => undefined,
   damagedBatch: () => undefined,
+  idempotencyKeys: () => undefined,
+  idempotencyWindow: () => undefined,
 }
 
 export interface EmbeddedEngineOptions {
@@ -51,7 +56,8 @@ export interface EmbeddedEngineOptions {
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
-  readonly meter?: EngineMeter
+  /** What is left out is not reported. */
+  readonly meter?: Partial<EngineMeter>
   /** `journal` when sessions outlive the process, so that a restart is no rebalance. */
   readonly members: 'memory' | 'journal'
   /** The disk failed and nothing can be promised any more: the process should end (exit code 70). */
@@ -59,6 +65,8 @@ export interface EmbeddedEngineOptions {
   readonly hotTailBytes?: number
   /** Segment files kept open. */
   readonly openSegments?: number
+  /** Idempotency keys that one space may have. */
+  readonly keysPerSpace?: number
   readonly journalSizes?: JournalSizes
 }
 
@@ -74,6 +82,9 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
   return new Embedded(options)
 }
 
+/** Small, because a segment goes only when all its keys have gone. */
+const keySegmentBytes = 16 * 1024 * 1024
+
 type Stage = 'new' | 'recovering' | 'open' | 'closing' | 'closed'
 
 class Embedded implements EmbeddedEngine {
@@ -87,6 +98,7 @@ class Embedded implements EmbeddedEngine {
   readonly #journal: Journal
   readonly #partitions: Partitions
   readonly #space: DiskSpace
+  readonly #keys: IdempotencyKeys
   #stage: Stage = 'new'
   #clusterId = ''
   #failure: unknown
@@ -95,12 +107,13 @@ class Embedded implements EmbeddedEngine {
 
   constructor(options: EmbeddedEngineOptions) {
     this.#options = options
-    const { disk, clock, random, logger, members, meter = silentMeter } = options
+    const { disk, clock, random, logger, members } = options
+    const meter = { ...silentMeter, ...options.meter }
     this.capabilities = {
       durability: disk.durability,
       transactions: true,
       transactBytesMax,
-      idempotencyKeys: 'none',
+      idempotencyKeys: 'exact',
       conditionalAppend: true,
       denseOffsets: true,
       groupHints: true,
@@ -168,12 +181,23 @@ class Embedded implements EmbeddedEngine {
       moveLogStart: (log, before, timeoutMs) => this.topics.moveLogStart(log, before, timeoutMs),
       onDamage: () => meter.damagedBatch(),
     })
+    this.#keys = new IdempotencyKeys({
+      topic: this.#keyTopic(),
+      journal: this.#journal,
+      clock,
+      logger,
+      meter,
+      keysPerSpace: options.keysPerSpace ?? keysPerSpaceMax,
+      refusal,
+    })
     this.transactions = new EmbeddedTransactions({
       log: this.log,
       journal: this.#journal,
       offsets: this.groups,
+      keys: this.#keys,
       clock,
-      refusal: () => this.#appendRefusal(),
+      refusal,
+      appendRefusal: () => this.#appendRefusal(),
     })
   }
 
@@ -189,6 +213,7 @@ class Embedded implements EmbeddedEngine {
       this.topics.open()
       this.groups.open()
       this.#stage = 'open'
+      this.#keys.open()
     } catch (error) {
       await this.#journal.abandon().catch(() => undefined)
       await this.#partitions.close().catch(() => undefined)
@@ -224,6 +249,7 @@ class Embedded implements EmbeddedEngine {
     if (this.#stage !== 'open') return
     this.#stage = 'closing'
     try {
+      await this.#keys.close()
       await this.groups.close()
       await this.#space.close()
       // What is durable may still have folders to make or to remove, so topics come after.
@@ -235,6 +261,21 @@ class Embedded implements EmbeddedEngine {
       await this.#partitions.close()
       this.#stage = 'closed'
       this.#options.lock?.release()
+    }
+  }
+
+  /** Made by the engine itself: no door shows it, and its records leave with their keys alone. */
+  #keyTopic(): KeyTopic {
+    return {
+      log: () => this.#partitions.shown(keyTopic)?.[0],
+      create: async (options) => {
+        const config = { 'retention.ms': '-1', 'segment.bytes': String(keySegmentBytes) }
+        const made = await this.topics.create([{ name: keyTopic, partitions: 1, config }], options)
+        const error = made[0]?.error
+        if (error !== undefined && error.code !== 'TOPIC_EXISTS') throw error
+      },
+      stage: (log, batch) => this.log.stageOwn(log, batch),
+      moveLogStart: (log, before, timeoutMs) => this.topics.moveLogStart(log, before, timeoutMs),
     }
   }
 

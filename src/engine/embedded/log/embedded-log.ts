@@ -23,6 +23,7 @@ import { isPassing } from '../disk/disk.ts'
 import type { Journal } from '../journal/journal.ts'
 import { AppendCall } from './append-call.ts'
 import { batchRefusal, findPartition, preconditionRefusal } from './append-check.ts'
+import type { BatchEntry } from './batch-entry.ts'
 import type { PartitionLog } from './partition-log.ts'
 import type { Partitions } from './partitions.ts'
 import type { SegmentRead } from './segment.ts'
@@ -98,6 +99,12 @@ export class EmbeddedLog implements Log {
     call.expect(index, { tp: log.tp, base, last, logAppendTime })
     this.#partitions.pressure.add(batch.length)
     return staged
+  }
+
+  /** A batch of the engine's own, which nobody checks and nobody waits for by itself. */
+  stageOwn(log: PartitionLog, batch: Uint8Array): BatchEntry {
+    this.#partitions.pressure.add(batch.length)
+    return log.stage(batch, this.#partitions.generation, undefined, 0)
   }
 
   fetch(

@@ -99,6 +99,14 @@ export class Oracle {
     this.#set(name, id)
   }
 
+  /** A list was shown: a change that it shows can be taken back no more. */
+  listed(present: ReadonlyMap<string, string>): void {
+    for (const name of this.#changing) {
+      const id = present.get(name)
+      if (id !== this.#topics.get(name)) this.changed(name, id)
+    }
+  }
+
   trimming(topicId: string, partition: number, before: number): void {
     const promise = this.#promise(topicId, partition)
     promise.logStartAsked = Math.max(promise.logStartAsked, before)

@@ -344,7 +344,25 @@ class Simulation {
   }
 
   /** A reader at any moment: what it is shown must still be there after any crash. */
-  async #peek(engine: EmbeddedEngine): Promise<void> {
+  #peek(engine: EmbeddedEngine): Promise<void> {
+    const dice = this.#random.unit()
+    if (dice < 0.1) return this.#peekAtCommits(engine)
+    if (dice < 0.2) return this.#peekAtTopics(engine)
+    return this.#peekAtRecords(engine)
+  }
+
+  async #peekAtCommits(engine: EmbeddedEngine): Promise<void> {
+    for (const { tp, topicId, offset } of await engine.groups.committed(alone, 'all', call)) {
+      this.#oracle.committedAlone(topicId!, tp.partition, offset)
+    }
+  }
+
+  async #peekAtTopics(engine: EmbeddedEngine): Promise<void> {
+    const topics = await engine.topics.list('all', call)
+    this.#oracle.listed(new Map(topics.map(({ name, id }) => [name, id])))
+  }
+
+  async #peekAtRecords(engine: EmbeddedEngine): Promise<void> {
     const topic = this.#random.pick(names)
     const topicId = engine.topics.known(topic)?.id
     if (topicId === undefined) return

@@ -264,3 +264,47 @@ describe('a journal whose end is lost', () => {
     await assert.rejects(openTestEngine({ disk: after }), code('CORRUPT_BATCH'))
   })
 })
+
+describe('what only the page cache shows', () => {
+  test('is written again after a failed sync, so that the next power cut does not take it', async () => {
+    const { engine, disk } = await openTestEngine({ onFatal: () => undefined })
+    await newTopic(engine)
+    await append(engine, 'first')
+    await engine.checkpoint()
+    await append(engine, 'second')
+    await turnsUntil(() => engine.log.pressure.inFlightBytes === 0)
+    // The kernel drops what it could not write: still readable, and no later sync brings it to disk.
+    disk.faults.sync = (path) => (path.endsWith('.log') ? 'EIO' : undefined)
+    await assert.rejects(engine.checkpoint())
+    delete disk.faults.sync
+    disk.kill(nothingKept)
+    const restarted = await openTestEngine({ disk })
+    assert.deepEqual(await values(restarted.engine), ['first', 'second'])
+    disk.crash(nothingKept)
+    const again = await openTestEngine({ disk, hotTailBytes: 0 })
+    assert.deepEqual(await values(again.engine), ['first', 'second'])
+    await again.close()
+  })
+
+  test('of an index is made again, because a checkpoint that did not end may have left anything', async () => {
+    const { engine, disk } = await openTestEngine({ onFatal: () => undefined })
+    await newTopic(engine)
+    await append(engine, 'first')
+    await engine.checkpoint()
+    for (let i = 0; i < 20; i++) await append(engine, `${i}`.padEnd(1000, '.'))
+    // The index is synced; the snapshot that would say so is not written any more.
+    disk.faults.write = (path) => (path.includes('.snapshot') ? 'EIO' : undefined)
+    await assert.rejects(engine.checkpoint())
+    delete disk.faults.write
+    const index = 'logs/t-0/00000000000000000000.index'
+    const whole = disk.bytesOf(index)
+    assert.ok(whole.length >= 2 * 8)
+    const stale = Buffer.from(whole)
+    stale.writeInt32BE(stale.readInt32BE(12) - 1, 12)
+    disk.damage(index, 0, stale)
+    disk.kill(nothingKept)
+    const again = await openTestEngine({ disk })
+    await again.close()
+    assert.deepEqual(disk.bytesOf(index).subarray(0, whole.length), whole)
+  })
+})

@@ -595,6 +595,7 @@ describe('what is shown', () => {
     const name = 't'
     const creating = engine.topics.create([{ name, partitions: 1 }], call)
     await turnsUntil(() => disk.held.length === 1)
+    assert.equal(engine.topics.known(name), undefined)
     const growing = engine.topics.grow([{ name, partitions: 3 }], call)
     const altering = engine.topics.alterConfigs(
       { type: 'topic', name },

@@ -35,6 +35,7 @@ export const diskFull: Programme = {
   missing: () =>
     process.platform === 'linux' && process.getuid?.() === 0 ? undefined : 'it wants root on Linux',
   flags: { fills: { type: 'string', default: '6' } },
+  short: { fills: '3' },
   run: async ({ seed, flag, progress }) => {
     const disk = await SmallDisk.mount()
     const run = new FullRun(disk, seed)

@@ -8,6 +8,7 @@ export const kills: Programme = {
   needs: 'nothing but Node',
   missing: () => undefined,
   flags: { kills: { type: 'string', default: '100' } },
+  short: { kills: '20' },
   async run({ seed, flag, progress }) {
     const report = await killRounds({
       kills: Number(flag('kills')),

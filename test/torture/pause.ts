@@ -28,6 +28,7 @@ export const pause: Programme = {
     pauses: { type: 'string', default: '3' },
     'pause-ms': { type: 'string', default: '5000' },
   },
+  short: { pauses: '1' },
   run: pausedRounds,
 }
 

@@ -13,6 +13,8 @@ export interface Programme {
   missing(): string | undefined
   /** Flags of its own, with their defaults. */
   readonly flags: ParseArgsOptionsConfig
+  /** The same flags as `--short` sets them, for a run that somebody waits for. */
+  readonly short?: Readonly<Record<string, string>>
   run(call: ProgrammeCall): Promise<ProgrammeReport>
 }
 

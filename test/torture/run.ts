@@ -1,8 +1,10 @@
 /**
  * `npm run torture`: every programme that this machine can run, one after the other.
- * `--only kills,format` chooses, `--list` shows what there is, `--seed` draws a run again, and with
- * `--require` a programme that cannot run here is a failure instead of a skip.
+ * `--only kills,format` chooses, `--list` shows what there is, `--seed` draws a run again, `--short` is
+ * the round of every CI run, and with `--require` a programme that cannot run here is a failure instead
+ * of a skip.
  */
+import type { ParseArgsOptionsConfig } from 'node:util'
 import { parseArgs } from 'node:util'
 import { cuts } from './cut-programme.ts'
 import { format } from './format.ts'
@@ -10,16 +12,18 @@ import { diskFull } from './disk-full.ts'
 import { kills } from './kill-programme.ts'
 import { pause } from './pause.ts'
 import type { Programme, ProgrammeReport } from './programme.ts'
+import { simulation } from './simulation.ts'
 
-const programmes: readonly Programme[] = [kills, cuts, format, diskFull, pause]
+const programmes: readonly Programme[] = [simulation, kills, cuts, format, diskFull, pause]
 
 const { values } = parseArgs({
   options: {
     only: { type: 'string', default: programmes.map(({ name }) => name).join() },
     list: { type: 'boolean', default: false },
     require: { type: 'boolean', default: false },
+    short: { type: 'boolean', default: false },
     seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
-    ...Object.assign({}, ...programmes.map(({ flags }) => flags)),
+    ...Object.assign({}, ...programmes.map(withoutDefaults)),
   },
 })
 const flags: Readonly<Record<string, unknown>> = values
@@ -55,12 +59,23 @@ async function run(programme: Programme): Promise<void> {
   console.log(`${programme.name}: ${programme.proves} (--seed ${seed})`)
   const report = await programme.run({
     seed,
-    flag: (name) => String(flags[name]),
+    flag: (name) => String(flags[name] ?? valueOf(programme, name)),
     isSet: (name) => flags[name] === true,
     progress: (text) => process.stdout.write(`\r${text.padEnd(70)}`),
   })
   process.stdout.write('\n')
   print(report)
+}
+
+/** What a flag is when nobody gave it. */
+function valueOf({ flags: known, short }: Programme, name: string): unknown {
+  return (flags['short'] === true ? short?.[name] : undefined) ?? known[name]?.default
+}
+
+/** So that a flag that was given can be told from one that was not. */
+function withoutDefaults({ flags: known }: Programme): ParseArgsOptionsConfig {
+  const given = Object.entries(known).map(([name, { type }]) => [name, { type }] as const)
+  return Object.fromEntries(given)
 }
 
 function print({ figures, problems }: ProgrammeReport): void {

@@ -165,7 +165,7 @@ interface Tools {
 }
 
 function embeddedEngine(
-  { data, sessions }: GatewayConfig,
+  { data, sessions, recover }: GatewayConfig,
   tools: Tools,
   metrics: Metrics,
   onFatal: GatewayParts['onFatal'],
@@ -177,6 +177,7 @@ function embeddedEngine(
     meter: metrics.engine,
     // Members outlive the process exactly when the sessions do that they belong to.
     members: sessions === 'memory' ? 'memory' : 'journal',
+    ...(recover === undefined ? {} : { recover }),
     ...(onFatal === undefined ? {} : { onFatal }),
   })
 }

@@ -15,6 +15,8 @@ export interface GatewayConfig {
   /** `memory`, or where Redis is: a redis, rediss or unix URL, or the absolute path of its socket. */
   readonly sessions: string
   readonly logLevel: LogLevel
+  /** For one start: gives up what stands behind damage in the journal. */
+  readonly recover?: 'drop-damaged-journal'
   /** Lets callers without a credential in, also from outside this machine. */
   readonly anonymous: boolean
   readonly http: {
@@ -109,6 +111,14 @@ export const settings: readonly Setting[] = [
     schema: { enum: logLevels },
     expects: `one of ${logLevels.join(', ')}`,
     help: `how much is logged on stderr: ${logLevels.join(', ')}`,
+  },
+  {
+    key: 'recover',
+    flag: 'recover',
+    env: 'EBBGATE_RECOVER',
+    schema: { enum: ['drop-damaged-journal'] },
+    expects: "'drop-damaged-journal'",
+    help: 'for one start: give up what stands behind damage in the journal; it is copied first',
   },
   {
     key: 'anonymous',

@@ -61,6 +61,7 @@ function addServe(program: Command): void {
     .option('--sessions <where>', 'where consumer sessions live: memory, or the URL of a Redis')
     .option('--config <file>', 'YAML file with settings (docs/config.md)')
     .option('--log-level <level>', 'silent, error, warn, info or debug; logs go to stderr')
+    .option('--recover <how>', 'drop-damaged-journal: give up what damage cut off (docs/config.md)')
     .option('--anonymous', 'let everybody in who can reach the address')
     .option('--public-url <url>', 'base URL that clients use when a proxy stands in between')
     .addHelpText('after', '\nEvery option can be set as EBBGATE_<OPTION> or in the config file.')

@@ -25,6 +25,7 @@ import { DiskSpace } from './disk/disk-space.ts'
 import { openMetaProperties } from './disk/meta-properties.ts'
 import { GroupCoordinator } from './group/coordinator.ts'
 import type { GroupCatalog, GroupTopic } from './group/group-catalog.ts'
+import type { dropDamagedJournal } from './journal/damaged-journal.ts'
 import type { JournalMeter } from './journal/journal.ts'
 import type { JournalSizes } from './journal/journal-files.ts'
 import { Journal } from './journal/journal.ts'
@@ -68,6 +69,8 @@ export interface EmbeddedEngineOptions {
   /** Idempotency keys that one space may have. */
   readonly keysPerSpace?: number
   readonly journalSizes?: JournalSizes
+  /** Gives up, once, what stands behind damage in the journal; without it such a folder is read-only. */
+  readonly recover?: typeof dropDamagedJournal
 }
 
 /** The engine, and what tests and a back-up may ask of it beyond the port. */
@@ -141,6 +144,7 @@ class Embedded implements EmbeddedEngine {
         settled: (timeoutMs) => this.#journal.settled(timeoutMs),
         logTimeMs: () => this.#journal.logTimeMs(),
       },
+      writeRefusal: () => this.#journal.writeRefusal(),
       catalog: groupCatalog(catalog, () => this.topics),
       clock,
       logger,
@@ -155,6 +159,7 @@ class Embedded implements EmbeddedEngine {
       batches: this.#partitions,
       onFence: (cause) => this.#onFence(cause),
       ...(options.journalSizes === undefined ? {} : { sizes: options.journalSizes }),
+      ...(options.recover === undefined ? {} : { recover: options.recover }),
     })
     this.topics = new EmbeddedTopics({
       catalog,
@@ -164,6 +169,7 @@ class Embedded implements EmbeddedEngine {
       random,
       logger,
       refusal,
+      writeRefusal: () => this.#refusal() ?? this.#journal.writeRefusal(),
       onFailure,
       clusterId: () => this.#clusterId,
       engineConfig: {
@@ -211,7 +217,8 @@ class Embedded implements EmbeddedEngine {
       await this.#journal.open()
       await this.#space.open()
       this.topics.open()
-      this.groups.open()
+      // Nothing may begin by itself where nothing may be written.
+      if (this.#journal.damage === undefined) this.groups.open()
       this.#stage = 'open'
       this.#keys.open()
     } catch (error) {
@@ -229,6 +236,9 @@ class Embedded implements EmbeddedEngine {
     }
     if (this.#stage === 'new' || this.#stage === 'recovering') {
       return { state: 'recovering', recovery: this.#journal.progress }
+    }
+    if (this.#journal.damage !== undefined) {
+      return { state: 'corrupt', reason: this.#journal.writeRefusal()!.message }
     }
     const damaged = this.#partitions.damagedCount
     if (damaged > 0) return { state: 'corrupt', reason: `${damaged} partitions have damage.` }
@@ -255,7 +265,7 @@ class Embedded implements EmbeddedEngine {
       // What is durable may still have folders to make or to remove, so topics come after.
       await this.#journal.drain()
       await this.topics.close()
-      if (!this.#isFenced) this.#partitions.finish()
+      if (!this.#isFenced && this.#journal.damage === undefined) this.#partitions.finish()
       await this.#journal.close()
     } finally {
       await this.#partitions.close()
@@ -297,7 +307,7 @@ class Embedded implements EmbeddedEngine {
   }
 
   #appendRefusal(): GatewayError | undefined {
-    const refusal = this.#refusal()
+    const refusal = this.#refusal() ?? this.#journal.writeRefusal()
     if (refusal !== undefined) return refusal
     if (this.#space.isFull) return new GatewayError('DISK_FULL', 'The disk is full.')
     const { inFlightBytes, high } = this.#partitions.pressure

@@ -17,21 +17,12 @@ import {
   values,
 } from '../../support/one-partition.ts'
 import { HeldDisk } from '../../support/held-disk.ts'
-import type { SimDisk } from '../../support/sim-disk.ts'
 
 /** A power cut that takes everything it may. */
 const nothingKept = () => 0.99
 
 const textOf = ({ value }: { readonly value: Uint8Array | null }): string =>
   Buffer.from(value!).toString()
-
-/** The header of the journal file used last becomes a block of zeros. */
-function loseNewestHeader(disk: SimDisk): void {
-  const files = [...disk.files().keys()].filter((name) => name.endsWith('.jnl'))
-  const fileSeq = (path: string) => disk.bytesOf(path).readUInt32BE(8)
-  files.sort((left, right) => fileSeq(right) - fileSeq(left))
-  disk.damage(files[0]!, 0, Buffer.alloc(4096))
-}
 
 describe('a checkpoint while a topic is deleted', () => {
   test('covers the topic as long as its delete is not durable', async () => {
@@ -230,38 +221,6 @@ describe('a journal that checkpoints could not free', () => {
     }
     assert.equal(await append(again.engine, 'again'), appended)
     await again.close()
-  })
-})
-
-describe('a journal whose end is lost', () => {
-  test('is refused when a snapshot knows of later frames', async () => {
-    const { engine, disk, close } = await openTestEngine()
-    await newTopic(engine)
-    await append(engine, 'a')
-    await close()
-    const again = await openTestEngine({ disk })
-    await append(again.engine, 'b')
-    await again.engine.checkpoint()
-    await append(again.engine, 'c')
-    const after = disk.clone()
-    await again.close()
-    // The file in which both snapshots of this run stand: its header is a block of zeros.
-    loseNewestHeader(after)
-    await assert.rejects(openTestEngine({ disk: after }), code('CORRUPT_BATCH'))
-  })
-
-  test('is refused when only the newest snapshot knows of it', async () => {
-    const { engine, disk, close } = await openTestEngine()
-    await newTopic(engine)
-    await append(engine, 'a')
-    await close()
-    const again = await openTestEngine({ disk })
-    await append(again.engine, 'b')
-    // The older snapshot stands in the file before, whose frames end where this file begins.
-    const after = disk.clone()
-    await again.close()
-    loseNewestHeader(after)
-    await assert.rejects(openTestEngine({ disk: after }), code('CORRUPT_BATCH'))
   })
 })
 

@@ -77,22 +77,6 @@ describe('the data folder', () => {
     await assert.rejects(openTestEngine({ disk }), code('CORRUPT_BATCH'))
     assert.deepEqual(contents(disk), before)
   })
-
-  test('with a hole in its journal is refused, naming the frame, and nothing is touched', async () => {
-    const { engine, disk } = await openTestEngine()
-    await newTopic(engine)
-    for (const value of ['a', 'b', 'c']) await append(engine, value)
-    const after = killed(disk)
-    const path = 'journal/0001.jnl'
-    // The frames of this run: topic, a, b, c. The one of 'b' is hit.
-    after.damage(path, 3 * 4096 + 100, Buffer.from('!'))
-    const before = contents(after)
-    await assert.rejects(
-      openTestEngine({ disk: after }),
-      /The journal has a hole: frame 3 cannot be read/,
-    )
-    assert.deepEqual(contents(after), before)
-  })
 })
 
 describe('a start', () => {

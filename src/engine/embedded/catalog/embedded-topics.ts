@@ -40,6 +40,8 @@ export interface TopicsParts {
   readonly random: Random
   readonly logger: Logger
   readonly refusal: () => GatewayError | undefined
+  /** The same for changes: a damaged journal may be read and not written. */
+  readonly writeRefusal: () => GatewayError | undefined
   /** Settings of the whole engine, shown and not changeable. */
   readonly engineConfig: Readonly<Record<string, string>>
   readonly clusterId: () => string
@@ -178,6 +180,8 @@ export class EmbeddedTopics implements Topics {
   async moveLogStart(log: PartitionLog, before: Offset, timeoutMs: number): Promise<void> {
     const { catalog, journal } = this.#parts
     const { topicId: id, tp } = log
+    const refusal = this.#parts.writeRefusal()
+    if (refusal !== undefined) throw refusal
     if (log.deleted) throw unknownTopic(tp.topic)
     const entry = catalog.change({ op: 'logStart', id, partition: tp.partition, offset: before })
     const written = journal.write([entry], Infinity).then(() => {
@@ -333,7 +337,7 @@ export class EmbeddedTopics implements Topics {
     options: CallOptions,
     work: (item: T) => Promise<void>,
   ): Promise<Outcome[]> {
-    const refusal = this.#parts.refusal()
+    const refusal = this.#parts.writeRefusal()
     if (refusal !== undefined) throw refusal
     return Promise.all(
       items.map(async (item): Promise<Outcome> => {

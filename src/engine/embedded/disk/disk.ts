@@ -3,6 +3,8 @@
  * folder and use `/`. A test brings a disk that tears, fills and lies (torture programme).
  */
 
+const copyBytes = 1024 * 1024
+
 export interface DiskFile {
   /** Fills `into` from `position`; resolves to the bytes read, fewer only at the end of the file. */
   read(into: Uint8Array, position: number): Promise<number>
@@ -99,6 +101,37 @@ export async function replaceFile(disk: Disk, path: string, bytes: Uint8Array): 
   }
   await disk.rename(temporary, path)
   await disk.syncDirectory(folderOf(path))
+}
+
+/** Copies a file from `position` on; synced when it resolves. */
+export async function copyFile(disk: Disk, from: string, to: string, position = 0): Promise<void> {
+  const source = await disk.open(from)
+  let target: DiskFile | undefined
+  try {
+    target = await disk.open(to, { create: true })
+    await target.truncate(0)
+    const end = await source.size()
+    const piece = Buffer.alloc(copyBytes)
+    for (let at = position; at < end;) {
+      const read = await source.read(piece.subarray(0, Math.min(piece.length, end - at)), at)
+      if (read === 0) break
+      await target.write([piece.subarray(0, read)], at - position)
+      at += read
+    }
+    await target.sync()
+  } finally {
+    await target?.close()
+    await source.close()
+  }
+}
+
+/** Makes a folder and those above it, names included, so that a crash cannot take what moves there. */
+export async function makeDurableDirectory(disk: Disk, path: string): Promise<void> {
+  await disk.makeDirectory(path)
+  for (let folder = path; folder !== '.';) {
+    folder = folderOf(folder)
+    await disk.syncDirectory(folder)
+  }
 }
 
 /** The folder a path stands in; `.` for a name alone. */

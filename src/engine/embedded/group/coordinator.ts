@@ -44,6 +44,8 @@ import type { GroupMember } from './member.ts'
 
 export interface CoordinatorParts {
   readonly journal: JournalWriter
+  /** Why nothing may be written: asked before a verb changes anything. */
+  readonly writeRefusal?: () => GatewayError | undefined
   readonly catalog: GroupCatalog
   readonly clock: Clock
   readonly logger: Logger
@@ -65,6 +67,8 @@ export class GroupCoordinator implements Groups {
   readonly #groups = new Map<string, Group>()
   readonly #offsets = new CommittedOffsets()
   readonly #members: GroupJournal
+  readonly #writeRefusal: () => GatewayError | undefined
+  readonly #journalsMembers: boolean
   readonly #watchers = new Map<string, Set<() => void>>()
   readonly #hinted = new Set<string>()
   readonly #timers = new Map<string, GroupTimer>()
@@ -73,7 +77,10 @@ export class GroupCoordinator implements Groups {
   #topicsWatch: Watch | undefined
   #closed = false
 
-  constructor({ journal, catalog, clock, logger, members }: CoordinatorParts) {
+  constructor(parts: CoordinatorParts) {
+    const { journal, catalog, clock, logger, members } = parts
+    this.#writeRefusal = parts.writeRefusal ?? (() => undefined)
+    this.#journalsMembers = members === 'journal'
     this.#journal = journal
     this.#catalog = catalog
     this.#clock = clock
@@ -109,6 +116,7 @@ export class GroupCoordinator implements Groups {
   heartbeat(call: Member, options: HeartbeatOptions): Promise<HeartbeatAnswer> {
     return this.#decide(options, (write) => {
       checkHeartbeat(call, options)
+      if (this.#journalsMembers) this.#refuseWrite()
       const known = this.#groups.get(call.groupId)
       if (known === undefined && call.memberEpoch !== 0) {
         throw unknownMember(call.groupId, call.memberId)
@@ -147,6 +155,7 @@ export class GroupCoordinator implements Groups {
 
   leave(call: Member, options: CallOptions & { readonly keepSlot?: boolean }): Promise<void> {
     return this.#decide(options, (write) => {
+      if (this.#journalsMembers) this.#refuseWrite()
       const group = this.#groups.get(call.groupId)
       if (group === undefined) throw unknownMember(call.groupId, call.memberId)
       group.memberOf(call)
@@ -161,6 +170,7 @@ export class GroupCoordinator implements Groups {
     options: CallOptions,
   ): Promise<{ tp: TopicPartition; error?: GatewayError }[]> {
     return this.#decide(options, (write) => {
+      this.#refuseWrite()
       // One commit is one journal entry, and an entry is never split over frames.
       const bytes = commitsBytesAtMost(offsets)
       if (bytes > transactBytesMax) {
@@ -280,6 +290,7 @@ export class GroupCoordinator implements Groups {
     options: CallOptions,
   ): Promise<void> {
     return this.#decide(options, (write) => {
+      this.#refuseWrite()
       this.#checkDeletable(groupId)
       const places = tps.flatMap(({ topic, partition }) => {
         const topicId = this.#catalog.topic(topic)?.id
@@ -292,10 +303,17 @@ export class GroupCoordinator implements Groups {
 
   delete(groupId: string, options: CallOptions): Promise<void> {
     return this.#decide(options, (write) => {
+      this.#refuseWrite()
       this.#checkDeletable(groupId)
       const entries = [this.#offsets.dissolve(groupId)]
       write([...entries, ...this.#dropIfVoid(groupId)])
     })
+  }
+
+  /** Before anything is applied: memory must not run ahead of a journal that takes nothing. */
+  #refuseWrite(): void {
+    const refusal = this.#writeRefusal()
+    if (refusal !== undefined) throw refusal
   }
 
   /** Runs a verb in this turn, then waits until all that it saw and did is durable. */

@@ -99,6 +99,12 @@ export class JournalFile {
     this.#use(header)
   }
 
+  /** Takes the header off, durably: the file counts as never used from now on. */
+  async forget(): Promise<void> {
+    await this.#file.write([Buffer.alloc(blockBytes)], 0)
+    this.#use(undefined)
+  }
+
   /** Writes a whole frame, padding included; durable when it resolves. */
   write(buffers: readonly Uint8Array[], position: number): Promise<void> {
     return this.#file.write(buffers, position)
@@ -113,15 +119,18 @@ export class JournalFile {
     return decodeFrame(await this.#bytesAt(position, claim.bytes), this.#seed)
   }
 
-  /** The number of the first valid frame at or behind `position` that is at least `seqMin`. */
-  async laterFrame(position: number, seqMin: number): Promise<number | undefined> {
+  /** The first valid frame at or behind `position` whose number is at least `seqMin`. */
+  async laterFrame(
+    position: number,
+    seqMin: number,
+  ): Promise<{ readonly seq: number; readonly offset: number } | undefined> {
     if (this.#header === undefined) return undefined
     // A file of B bytes cannot hold more than B / 4,096 frames: larger numbers are old payload bytes.
     const seqMax = seqMin + this.bytes / blockBytes
     for (let at = position; at + frameHeaderBytes <= this.bytes; at += blockBytes) {
       const claim = readFrameClaim(await this.#bytesAt(at, frameHeaderBytes))
       if (claim === undefined || claim.seq < seqMin || claim.seq > seqMax) continue
-      if ((await this.frameAt(at)) !== undefined) return claim.seq
+      if ((await this.frameAt(at)) !== undefined) return { seq: claim.seq, offset: at }
     }
     return undefined
   }

@@ -73,6 +73,11 @@ export class JournalFiles {
     return this.#used
   }
 
+  /** Numbers up to this one were in use: a file that cannot be found may have had it. */
+  passOver(fileSeq: number): void {
+    this.#lastFileSeq = Math.max(this.#lastFileSeq, fileSeq)
+  }
+
   /** After recovery: these may be overwritten. */
   free(files: readonly JournalFile[]): void {
     for (const file of this.#used) file.forgetReads()

@@ -10,6 +10,14 @@ import { produceTimeoutMs } from '../../../model/limits.ts'
 import type { Disk } from '../disk/disk.ts'
 import { isPassing } from '../disk/disk.ts'
 import { Checkpointer } from './checkpoint.ts'
+import {
+  copyJournal,
+  damageOf,
+  dropDamagedJournal,
+  lossBehind,
+  quarantineFor,
+  readOnlyMessage,
+} from './damaged-journal.ts'
 import type { Answer, CommitterMeter, FrameListener } from './committer.ts'
 import { Committer } from './committer.ts'
 import type { JournalFile } from './journal-file.ts'
@@ -20,16 +28,24 @@ import type { JournalEntry } from './journal-frame.ts'
 import { blockBytes, copyFrame, paddedBytes } from './journal-frame.ts'
 import type { Chain } from './recovery.ts'
 import {
+  noChain,
   readChain,
-  refuseLostEnd,
+  readFrame,
   replayFrames,
   reusableFiles,
+  snapshotBeyond,
   usableSnapshots,
 } from './recovery.ts'
 import type { StoredSnapshot } from './snapshot.ts'
 import { SnapshotStore, snapshotFolder } from './snapshot.ts'
 import type { JournalWriter, StateEntry, StateMachine } from './state-machine.ts'
 import { entryKinds } from './state-machine.ts'
+
+/** A frame above the recovery positions of a journal with a hole. */
+export interface LentFrame {
+  /** Reads its entries again. */
+  entries(): Promise<readonly JournalEntry[]>
+}
 
 /** What the journal asks of the room that keeps the batches. */
 export interface BatchKeeper extends FrameListener {
@@ -44,6 +60,15 @@ export interface BatchKeeper extends FrameListener {
   prepare(): Promise<void>
   /** Writes batches of a recovered frame again, in order. */
   replay(entries: readonly JournalEntry[]): Promise<void>
+  /** Instead of `prepare` and `replay`: opens the files as they are, to be read and not changed. */
+  prepareReadOnly(): Promise<void>
+  /** A recovered frame whose batches stay in the journal. */
+  lend(entries: readonly JournalEntry[], frame: LentFrame): void
+  /** The partition of a number, for people; undefined when no topic has it. */
+  nameOf(ref: number): string | undefined
+  lastOffsetOf(batch: JournalEntry): number
+  /** Puts into `folder` what a recovery would cut off or remove. */
+  setAside(folder: string): Promise<void>
   written(frameSeq: number): Promise<void>
   sync(): Promise<void>
   /** The older of the kept snapshots has these recovery positions, as `snapshot()` gave them. */
@@ -76,6 +101,8 @@ export interface JournalParts {
   readonly batches: BatchKeeper
   /** The disk failed: the process should end. */
   readonly onFence: (cause: unknown) => void
+  /** An operator's word to give up what stands behind damage in the journal. */
+  readonly recover?: typeof dropDamagedJournal
 }
 
 export class Journal implements JournalWriter {
@@ -90,6 +117,8 @@ export class Journal implements JournalWriter {
   #timeFromMs = 0
   #closed = false
   #progress = { done: 0, total: 0 }
+  /** Why the engine is read-only. */
+  #damage: string | undefined
 
   constructor(parts: JournalParts) {
     this.#parts = parts
@@ -123,13 +152,25 @@ export class Journal implements JournalWriter {
     return this.#committer?.fenced === true
   }
 
+  /** Set where the journal has a hole or lost its end: then everything is read-only. */
+  get damage(): string | undefined {
+    return this.#damage
+  }
+
+  /** Why nothing may be written at all. */
+  writeRefusal(): GatewayError | undefined {
+    if (this.#damage === undefined) return undefined
+    return new GatewayError('CORRUPT_BATCH', readOnlyMessage(this.#damage))
+  }
+
   logTimeMs(): number {
     return Math.floor(this.#timeBaseMs + this.#parts.clock.monotonicMs() - this.#timeFromMs)
   }
 
   /**
    * Recovers: snapshot, chain, replay, a fresh file, a full checkpoint. Nothing was shown before it
-   * resolves. Throws CORRUPT_BATCH when the folder cannot be trusted, and then has changed nothing.
+   * resolves. A journal with a hole or without its end is opened read-only instead (`damage`). Throws
+   * CORRUPT_BATCH when no snapshot can be trusted. In both cases nothing was changed.
    */
   async open(): Promise<void> {
     const { disk, clock } = this.#parts
@@ -140,9 +181,9 @@ export class Journal implements JournalWriter {
     const files = await this.#files.open()
     this.#generation = this.#files.generation
     const { snapshots, files: snapshotFiles } = await this.#snapshots.load()
-    const usable = usableSnapshots(snapshots, files)
-    if (usable[0] === undefined) await this.#refuseUnlessNew(files, snapshotFiles)
-    await this.#recover(files, snapshots, usable)
+    if (snapshots[0] === undefined) await this.#refuseUnlessNew(files, snapshotFiles)
+    await this.#recover(files, snapshots)
+    if (this.#damage !== undefined) return
     this.#files.growAhead()
     this.#checkpointer!.start()
   }
@@ -190,6 +231,7 @@ export class Journal implements JournalWriter {
   }
 
   settled(timeoutMs: number = produceTimeoutMs): Promise<void> {
+    if (this.#damage !== undefined) return Promise.resolve()
     return new Promise((resolve, reject) => {
       this.#running().whenSettled(this.#answer(timeoutMs, resolve, reject))
     })
@@ -197,6 +239,7 @@ export class Journal implements JournalWriter {
 
   /** Calls back when everything that joined before is durable; at once when it is. */
   whenSettled(deadlineMs: number, settle: (error: GatewayError | undefined) => void): void {
+    if (this.#damage !== undefined) return settle(undefined)
     let isSettled = false
     this.#running().whenSettled({
       deadlineMs,
@@ -226,6 +269,8 @@ export class Journal implements JournalWriter {
 
   /** A checkpoint now, for tests and for a back-up. */
   async checkpoint(): Promise<void> {
+    const refusal = this.writeRefusal()
+    if (refusal !== undefined) throw refusal
     await this.#checkpointer!.run()
   }
 
@@ -241,6 +286,8 @@ export class Journal implements JournalWriter {
   }
 
   #running(): Committer {
+    const refusal = this.writeRefusal()
+    if (refusal !== undefined) throw refusal
     if (this.#committer !== undefined && !this.#closed) return this.#committer
     throw new GatewayError(
       'UNAVAILABLE',
@@ -272,14 +319,21 @@ export class Journal implements JournalWriter {
   async #recover(
     files: readonly JournalFile[],
     snapshots: readonly StoredSnapshot[],
-    usable: readonly StoredSnapshot[],
   ): Promise<void> {
-    const { clock, batches, logger, meter } = this.#parts
+    const { clock, batches, logger, meter, recover } = this.#parts
     const startMs = clock.monotonicMs()
-    const snapshot = usable[0]
-    this.#restore(snapshot)
-    const chain = await this.#readState(files, snapshot)
-    refuseLostEnd(files, snapshots, chain.lastSeq)
+    const usable = usableSnapshots(snapshots, files)
+    const lost = await this.#lostEnd(files, snapshots, usable[0])
+    this.#restore(lost ?? usable[0])
+    const chain = lost === undefined ? await this.#readState(files, usable[0]) : noChain(lost)
+    const damage = damageOf(chain, lost)
+    if (damage !== undefined && recover !== dropDamagedJournal) {
+      return this.#openReadOnly(chain, damage)
+    }
+    if (damage !== undefined) await this.#dropBehind(files, chain, damage)
+    else if (recover !== undefined) {
+      logger.warn({ recover }, 'The journal is whole, so there is nothing to recover: unset it.')
+    }
 
     // Up to here nothing was written, so a refusal left everything as it was.
     this.#generation += 1
@@ -287,8 +341,10 @@ export class Journal implements JournalWriter {
     await this.#settleFolders()
     await batches.prepare()
     await this.#replay(chain)
-    this.#snapshots.keep(usable)
-    await this.#beginRun(files, usable, chain)
+    const kept = lost === undefined ? usable : [lost]
+    this.#files.passOver(lost?.position.fileSeq ?? 0)
+    this.#snapshots.keep(kept)
+    await this.#beginRun(files, kept, chain)
     await this.#checkpointer!.run()
 
     const seconds = (clock.monotonicMs() - startMs) / 1000
@@ -302,6 +358,55 @@ export class Journal implements JournalWriter {
       },
       'The journal is open.',
     )
+  }
+
+  /**
+   * The newest snapshot, when it knows of frames that the journal does not have any more. That can only
+   * be when the journal file it stands in is gone, so an ordinary start reads the chain once.
+   */
+  async #lostEnd(
+    files: readonly JournalFile[],
+    snapshots: readonly StoredSnapshot[],
+    usable: StoredSnapshot | undefined,
+  ): Promise<StoredSnapshot | undefined> {
+    if (snapshots[0] === usable) return undefined
+    if (usable === undefined) return snapshots[0]
+    const { lastSeq } = await readChain(files, usable.position, () => undefined)
+    return snapshotBeyond(files, snapshots, lastSeq)
+  }
+
+  async #openReadOnly(chain: Chain, damage: string): Promise<void> {
+    const { batches, logger } = this.#parts
+    await batches.prepareReadOnly()
+    for (const place of chain.places) {
+      const { entries } = await readFrame(place)
+      batches.lend(entries, { entries: async () => (await readFrame(place)).entries })
+    }
+    this.#damage = damage
+    logger.error({}, readOnlyMessage(damage))
+  }
+
+  /**
+   * First everything is copied and said, then folders move, and only then the files behind the damage
+   * are taken out of the journal: cut short anywhere, the next start finds the damage again, or
+   * nothing behind it.
+   */
+  async #dropBehind(files: readonly JournalFile[], chain: Chain, damage: string): Promise<void> {
+    const { disk, batches, logger } = this.#parts
+    const loss = await lossBehind(
+      files,
+      chain,
+      (ref) => batches.nameOf(ref),
+      (batch) => batches.lastOffsetOf(batch),
+    )
+    const folder = await quarantineFor(disk)
+    logger.warn({ ...loss, folder }, `${damage} What stands behind it is given up, as told.`)
+    await copyJournal(disk, folder, loss, logger)
+    await batches.setAside(folder)
+    // From the back, so that what is still there goes on proving the damage.
+    for (const file of [...files].reverse()) {
+      if ((file.header?.firstFrameSeq ?? 0) > chain.lastSeq) await file.forget()
+    }
   }
 
   #restore(snapshot: StoredSnapshot | undefined): void {

@@ -13,9 +13,18 @@ import type { Frame } from './journal-frame.ts'
 import { blockBytes, paddedBytes } from './journal-frame.ts'
 import type { StoredSnapshot } from './snapshot.ts'
 
-interface FramePlace {
+/** Where a frame stands. */
+export interface FramePlace {
   readonly file: JournalFile
   readonly offset: number
+}
+
+/** A frame that was durable once and cannot be read any more. */
+export interface Hole {
+  readonly missingSeq: number
+  /** The file that goes on behind it, and with which number. */
+  readonly file: JournalFile
+  readonly laterSeq: number
 }
 
 export interface Chain {
@@ -26,6 +35,8 @@ export interface Chain {
   readonly last: Frame | undefined
   readonly lastSeq: number
   readonly bytes: number
+  /** What proves that the chain should have gone on. */
+  readonly hole: Hole | undefined
 }
 
 /** The newest snapshot whose journal file is there, and those behind it that could replace it. */
@@ -39,8 +50,7 @@ export function usableSnapshots(
 
 /**
  * Follows the frames from `from` to their end. Each number is looked for at the start of the files
- * that say they begin with it, newest first, then behind the frame before. Throws CORRUPT_BATCH,
- * naming the frame, when it finds a hole.
+ * that say they begin with it, newest first, then behind the frame before.
  */
 export async function readChain(
   files: readonly JournalFile[],
@@ -65,22 +75,20 @@ export async function readChain(
     behind = { file: found.place.file, offset: found.place.offset + size }
     seq++
   }
-  await refuseHole(files, from.fileSeq, seq, behind)
-  return { start, places, last, lastSeq: seq - 1, bytes }
+  const hole = await findHole(files, from.fileSeq, seq, behind)
+  return { start, places, last, lastSeq: seq - 1, bytes, hole }
 }
 
 /** Reads the frames of a chain once more, in order. */
 export async function* replayFrames(chain: Chain): AsyncGenerator<Frame> {
-  for (const { file, offset } of chain.places) {
-    const frame = await file.frameAt(offset)
-    if (frame === undefined) {
-      throw new GatewayError(
-        'CORRUPT_BATCH',
-        `Journal file ${file.name} changed while it was read.`,
-      )
-    }
-    yield frame
-  }
+  for (const place of chain.places) yield await readFrame(place)
+}
+
+/** A frame that was there before. */
+export async function readFrame({ file, offset }: FramePlace): Promise<Frame> {
+  const frame = await file.frameAt(offset)
+  if (frame !== undefined) return frame
+  throw new GatewayError('CORRUPT_BATCH', `Journal file ${file.name} changed while it was read.`)
 }
 
 async function findFrame(
@@ -103,49 +111,63 @@ async function findFrame(
  * `missingSeq` is the first number that was not found. Only the file used last can hold frames above
  * it without saying so in a header: every file before it ended where its successor begins.
  */
-async function refuseHole(
+async function findHole(
   files: readonly JournalFile[],
   fromFileSeq: number,
   missingSeq: number,
   behind: FramePlace | undefined,
-): Promise<void> {
+): Promise<Hole | undefined> {
   let newest: JournalFile | undefined
   for (const file of files) {
     const { fileSeq = 0, firstFrameSeq = 0 } = file.header ?? {}
     if (fileSeq < fromFileSeq) continue
-    if (firstFrameSeq > missingSeq) throw hole(missingSeq, file, firstFrameSeq)
+    if (firstFrameSeq > missingSeq) return { missingSeq, file, laterSeq: firstFrameSeq }
     if (fileSeq > (newest?.header?.fileSeq ?? 0)) newest = file
   }
-  if (newest === undefined) return
+  if (newest === undefined) return undefined
   const from = behind?.file === newest ? behind.offset : blockBytes
   const later = await newest.laterFrame(from, missingSeq + 1)
-  if (later !== undefined) throw hole(missingSeq, newest, later)
+  return later === undefined ? undefined : { missingSeq, file: newest, laterSeq: later.seq }
+}
+
+/** Every frame above `seq` that can still be read, wherever it stands: what a hole cuts off. */
+export async function* framesBeyond(
+  files: readonly JournalFile[],
+  seq: number,
+): AsyncGenerator<Frame> {
+  for (const file of files) {
+    const seqMin = Math.max(seq + 1, file.header?.firstFrameSeq ?? 0)
+    let at = blockBytes
+    for (;;) {
+      const later = await file.laterFrame(at, seqMin)
+      if (later === undefined) break
+      const frame = await readFrame({ file, offset: later.offset })
+      yield frame
+      at = later.offset + paddedBytes(frame.bytes.length)
+    }
+  }
 }
 
 /**
  * A snapshot is saved after the journal it speaks of. So where one knows of a later frame or file than
- * the chain found, the end of the journal is damaged or lost, and what it held was acknowledged.
+ * the chain found, the end of the journal is damaged or lost, and what it held was acknowledged. The
+ * newest such snapshot tells more than the chain does.
  */
-export function refuseLostEnd(
+export function snapshotBeyond(
   files: readonly JournalFile[],
   snapshots: readonly StoredSnapshot[],
   lastSeq: number,
-): void {
+): StoredSnapshot | undefined {
   const lastFileSeq = Math.max(0, ...files.map(({ header }) => header?.fileSeq ?? 0))
-  for (const { number, position } of snapshots) {
-    if (position.fileSeq <= lastFileSeq && position.nextFrameSeq <= lastSeq + 1) continue
-    throw new GatewayError(
-      'CORRUPT_BATCH',
-      `The end of the journal is missing: snapshot ${number} knows of journal file ${position.fileSeq} and frame ${position.nextFrameSeq - 1}, but the journal ends with file ${lastFileSeq} and frame ${lastSeq}. Nothing was changed. Restore the data folder from a back-up.`,
-    )
-  }
+  return snapshots.find(
+    ({ position }) => position.fileSeq > lastFileSeq || position.nextFrameSeq > lastSeq + 1,
+  )
 }
 
-function hole(missingSeq: number, file: JournalFile, laterSeq: number): GatewayError {
-  return new GatewayError(
-    'CORRUPT_BATCH',
-    `The journal has a hole: frame ${missingSeq} cannot be read, but journal file ${file.name} goes on with frame ${laterSeq}. Nothing was changed. Restore the data folder from a back-up.`,
-  )
+/** Nothing but a snapshot: what followed it cannot be read. */
+export function noChain({ position }: StoredSnapshot): Chain {
+  const lastSeq = position.nextFrameSeq - 1
+  return { start: undefined, places: [], last: undefined, lastSeq, bytes: 0, hole: undefined }
 }
 
 /**

@@ -4,12 +4,12 @@
  */
 import type { Logger } from '../../../kit/logger.ts'
 import type { Disk } from '../disk/disk.ts'
-import { readWhole, replaceFile, systemCode } from '../disk/disk.ts'
 import type { FileHold } from './file-hold.ts'
+import { makeDurableDirectory, readWhole, replaceFile, systemCode } from '../disk/disk.ts'
+import { quarantineFolder } from '../journal/damaged-journal.ts'
 import type { PartitionLog } from './partition-log.ts'
 
 const logsFolder = 'logs'
-const quarantineFolder = 'quarantine'
 const metadataName = 'partition.metadata'
 
 export class PartitionFolders {
@@ -90,6 +90,37 @@ export class PartitionFolders {
       changed.add(log)
     }
     return changed
+  }
+
+  /** Whether the folder of a partition is that partition's, as `settle` would judge it. */
+  async isFolderOf(log: PartitionLog, isKnown: boolean): Promise<boolean> {
+    const id = await this.#readMetadata(log.folder.slice(logsFolder.length + 1))
+    return id === undefined ? isKnown : id === log.topicId
+  }
+
+  /**
+   * Where an operator gives up a part of the journal: what `settle` would remove because no topic of
+   * `logs` explains it goes to `folder` instead, and what a delete that is given up had renamed
+   * gets its name back.
+   */
+  async setAsideUnknown(logs: readonly PartitionLog[], folder: string): Promise<void> {
+    const ids = new Map(logs.map((log) => [`${log.topicId}-${log.tp.partition}-delete`, log]))
+    const names = new Map(logs.map((log) => [log.folder.slice(logsFolder.length + 1), log]))
+    for (const name of await this.#disk.list(logsFolder)) {
+      const path = `${logsFolder}/${name}`
+      const deleted = ids.get(name)
+      const id = await this.#readMetadata(name)
+      if (deleted !== undefined && !(await this.#disk.exists(deleted.folder))) {
+        await this.#disk.rename(path, deleted.folder)
+        this.#logger.warn({ folder: deleted.folder }, 'The delete of this folder is given up.')
+      } else if (names.get(name)?.topicId !== id && id !== undefined) {
+        await makeDurableDirectory(this.#disk, folder)
+        await this.#disk.rename(path, `${folder}/${name}`)
+        await this.#disk.syncDirectory(folder)
+        this.#logger.warn({ folder: path }, 'A folder that no topic explains goes to quarantine/.')
+      }
+    }
+    await this.#disk.syncDirectory(logsFolder)
   }
 
   /** Starts removing what was renamed. Failures are left for the next start. */

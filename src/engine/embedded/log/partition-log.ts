@@ -16,9 +16,12 @@ import {
   setLeaderEpoch,
 } from '../../../model/record-batch.ts'
 import type { TopicPartition } from '../../../model/topic.ts'
+import type { LentFrame } from '../journal/journal.ts'
 import type { JournalEntry } from '../journal/journal-frame.ts'
+import { copyFile, makeDurableDirectory } from '../disk/disk.ts'
 import type { BatchOwner, EntryCall } from './batch-entry.ts'
 import { BatchEntry } from './batch-entry.ts'
+import { LentBatches } from './lent-batches.ts'
 import type { SegmentFiles, SegmentPosition, SegmentRead } from './segment.ts'
 import { deletedSuffix, MissingSegmentError, Segment } from './segment.ts'
 
@@ -104,6 +107,8 @@ export class PartitionLog implements BatchOwner {
   /** Index in the ring of the first batch that is not in its segment yet. */
   #unwritten = 0
   #rearranging: Promise<unknown> = Promise.resolve()
+  /** Where a damaged journal keeps us from writing: what stands above the segments. */
+  #lent: LentBatches | undefined
 
   constructor(parts: PartitionParts) {
     this.tp = parts.tp
@@ -166,11 +171,7 @@ export class PartitionLog implements BatchOwner {
 
   /** A batch of a recovered frame: its place is what the frame says. */
   restage(entry: JournalEntry): BatchEntry {
-    if (entry.baseOffset !== this.nextOffset) {
-      throw new Error(
-        `${this.folder}: the journal goes on at offset ${entry.baseOffset}, not ${this.nextOffset}.`,
-      )
-    }
+    this.#checkGoesOn(entry)
     // A copy, because the payload lies in a large read buffer that must not be kept for it.
     const batch = Buffer.from(entry.payload)
     let segment = this.#segments.at(-1)
@@ -262,12 +263,15 @@ export class PartitionLog implements BatchOwner {
   async read(from: Offset, bytesMax: number): Promise<SegmentRead> {
     const tail = this.readTail(from, bytesMax)
     if (tail !== undefined) return tail
+    const lent = this.#lent
+    if (lent !== undefined && from >= lent.from) return lent.read(from, bytesMax)
     const number = this.#segmentNumber(from)
     const segment = this.#segments[number]
     const following = this.#segments[number + 1]
-    const end = Math.min(following?.base ?? Infinity, this.writtenEnd)
+    const writtenEnd = lent?.from ?? this.writtenEnd
+    const end = Math.min(following?.base ?? Infinity, writtenEnd)
     if (segment === undefined) {
-      const next = this.#segments[0]?.base ?? this.writtenEnd
+      const next = this.#segments[0]?.base ?? writtenEnd
       return { batches: [], next, damage: `No segment holds offset ${from}.` }
     }
     try {
@@ -289,7 +293,7 @@ export class PartitionLog implements BatchOwner {
       if (segment.isGone || segment.maxTimestamp < timestamp) continue
       return Math.max(this.logStart, await segment.firstCandidate(timestamp))
     }
-    return this.readableEnd
+    return this.#lent?.from ?? this.readableEnd
   }
 
   /** The last offset of the batch with the largest timestamp that readers may see. */
@@ -302,6 +306,10 @@ export class PartitionLog implements BatchOwner {
       if (lastOffset >= this.logStart && timestamp > (best?.timestamp ?? -1)) {
         best = { timestamp, lastOffset }
       }
+    }
+    const { maxTimestamp = -1, maxTimestampOffset = -1 } = this.#lent ?? {}
+    if (maxTimestampOffset >= this.logStart && maxTimestamp > (best?.timestamp ?? -1)) {
+      best = { timestamp: maxTimestamp, lastOffset: maxTimestampOffset }
     }
     return best
   }
@@ -355,9 +363,58 @@ export class PartitionLog implements BatchOwner {
    * Below the position nothing is ever cut.
    */
   async restore(position: PartitionPosition | undefined): Promise<void> {
+    const bases = await this.#removeBeyond(activeBaseAt(position))
+    await this.#stand(position, bases, (active, at) => active.truncateTo(at))
+  }
+
+  /** The same without changing anything. A folder that is not ours counts as missing. */
+  async restoreReadOnly(position: PartitionPosition | undefined, isOurs: boolean): Promise<void> {
+    const names = isOurs ? await this.#files.disk.list(this.folder) : []
+    const bases = names
+      .filter((name) => /^\d{20}\.log$/.test(name))
+      .map((name) => Number(name.slice(0, 20)))
+      .filter((base) => base <= activeBaseAt(position))
+    await this.#stand(position, bases, async (active, at) => {
+      return (await active.lookFrom(at)) && isOurs
+    })
+  }
+
+  /** A batch of a recovered frame that stays in the journal. */
+  lend(entry: JournalEntry, frame: LentFrame): void {
+    this.#checkGoesOn(entry)
+    this.#lent ??= new LentBatches(this.ref, this.nextOffset)
+    this.nextOffset = this.readableEnd = this.#lent.add(entry, frame) + 1
+  }
+
+  /** Copies into `folder` what a `restore` to this position would cut off or remove. */
+  async setAside(position: PartitionPosition | undefined, folder: string): Promise<void> {
+    const { disk } = this.#files
+    const activeBase = activeBaseAt(position)
+    const copy = async (name: string, to: string, from: number): Promise<void> => {
+      await makeDurableDirectory(disk, folder)
+      await copyFile(disk, `${this.folder}/${name}`, `${folder}/${to}`, from)
+    }
+    for (const name of await disk.list(this.folder)) {
+      const match = /^(\d{20})\.log$/.exec(name)
+      const base = match === null ? -1 : Number(match[1])
+      if (base > activeBase) await copy(name, name, 0)
+      else if (base === activeBase && position !== undefined) {
+        const from = position.segment.bytes
+        const file = await disk.open(`${this.folder}/${name}`)
+        const isLonger = (await file.size().finally(() => file.close())) > from
+        if (isLonger) await copy(name, `${nameOf(position.nextOffset)}.log`, from)
+      }
+    }
+    if (await disk.exists(folder)) await disk.syncDirectory(folder)
+  }
+
+  async #stand(
+    position: PartitionPosition | undefined,
+    bases: readonly Offset[],
+    place: (active: Segment, at: SegmentPosition) => Promise<boolean>,
+  ): Promise<void> {
     const activeBase = position?.segmentBase ?? 0
     const isEmpty = position === undefined || position.segment.bytes === 0
-    const bases = await this.#removeBeyond(isEmpty ? activeBase - 1 : activeBase)
     this.nextOffset = position?.nextOffset ?? 0
     this.readableEnd = this.nextOffset
     this.#segments = []
@@ -371,7 +428,7 @@ export class PartitionLog implements BatchOwner {
     if (isEmpty) return
     const active = new Segment(this.folder, activeBase, this.#files, false)
     this.#segments.push(active)
-    if (!(await active.truncateTo(position.segment))) {
+    if (!(await place(active, position.segment))) {
       this.damage = `Segment ${activeBase} of ${this.folder} is shorter than the last checkpoint says.`
     }
   }
@@ -418,6 +475,13 @@ export class PartitionLog implements BatchOwner {
       { baseOffset, lastOffset, maxTimestamp, payload },
       call,
       index,
+    )
+  }
+
+  #checkGoesOn({ baseOffset }: JournalEntry): void {
+    if (baseOffset === this.nextOffset) return
+    throw new Error(
+      `${this.folder}: the journal goes on at offset ${baseOffset}, not ${this.nextOffset}.`,
     )
   }
 
@@ -476,6 +540,16 @@ export class PartitionLog implements BatchOwner {
     }
     return kept
   }
+}
+
+/** The last segment that a position leaves in place; one below its base when that one is empty. */
+function activeBaseAt(position: PartitionPosition | undefined): Offset {
+  if (position === undefined) return -1
+  return position.segment.bytes === 0 ? position.segmentBase - 1 : position.segmentBase
+}
+
+function nameOf(base: Offset): string {
+  return String(base).padStart(20, '0')
 }
 
 const emptyPosition: SegmentPosition = {

@@ -4,10 +4,12 @@
  */
 import type { Clock } from '../../../kit/clock.ts'
 import type { Logger } from '../../../kit/logger.ts'
+import type { Offset } from '../../../model/offset.ts'
 import { readInt64, readUint32, writeInt32, writeInt64 } from '../../../model/offset.ts'
+import { lastOffsetOf } from '../../../model/record-batch.ts'
 import type { TopicPartition } from '../../../model/topic.ts'
 import type { Disk } from '../disk/disk.ts'
-import type { BatchKeeper } from '../journal/journal.ts'
+import type { BatchKeeper, LentFrame } from '../journal/journal.ts'
 import type { JournalEntry } from '../journal/journal-frame.ts'
 import { entryKinds } from '../journal/state-machine.ts'
 import { BatchEntry } from './batch-entry.ts'
@@ -208,6 +210,37 @@ export class Partitions implements BatchKeeper {
       if (log.needsSync) this.#writer.putBack(log)
     })
     this.#positions = new Map()
+  }
+
+  async prepareReadOnly(): Promise<void> {
+    await each([...this.#byRef.values()], syncsAtOnce, async (log) => {
+      const position = this.#positions.get(log.ref)
+      const isOurs = await this.folders.isFolderOf(log, position !== undefined)
+      await log.restoreReadOnly(position, isOurs)
+    })
+    this.#positions = new Map()
+  }
+
+  lend(entries: readonly JournalEntry[], frame: LentFrame): void {
+    for (const entry of entries) {
+      if (entry.kind === entryKinds.BATCH) this.#byRef.get(entry.partitionRef)?.lend(entry, frame)
+    }
+  }
+
+  nameOf(ref: number): string | undefined {
+    return this.#byRef.get(ref)?.folder.slice(logsFolder.length + 1)
+  }
+
+  lastOffsetOf({ payload }: JournalEntry): Offset {
+    return lastOffsetOf(payload)
+  }
+
+  async setAside(folder: string): Promise<void> {
+    const logs = [...this.#byRef.values()]
+    await this.folders.setAsideUnknown(logs, `${folder}/${logsFolder}`)
+    for (const log of logs) {
+      await log.setAside(this.#positions.get(log.ref), `${folder}/${log.folder}`)
+    }
   }
 
   async replay(entries: readonly JournalEntry[]): Promise<void> {

@@ -73,6 +73,8 @@ export class Segment {
   #users = 0
   #unsynced = false
   #isNewFile: boolean
+  /** There was a file once: only a write makes it again, a read leaves the folder as it is. */
+  #isMissing = false
   #hasNewName = false
   #isGone = false
   #whenIdle: (() => void)[] = []
@@ -149,6 +151,7 @@ export class Segment {
 
   /** Writes planned bytes, unsynced. */
   async write(buffers: readonly Uint8Array[], position: number, bytes: number): Promise<void> {
+    this.#isMissing = false
     await this.#using(async (file) => {
       this.#unsynced = true
       if (this.#isNewFile) this.#hasNewName = true
@@ -186,12 +189,21 @@ export class Segment {
 
   /** Brings the files back to a recovery position. False when the log is shorter than it says. */
   async truncateTo(position: SegmentPosition): Promise<boolean> {
+    return this.#standAt(position, await this.#truncateLog(position.bytes))
+  }
+
+  /** Stands at a recovery position without changing anything, to be read. False as above. */
+  async lookFrom(position: SegmentPosition): Promise<boolean> {
+    const isThere = await this.#files.disk.exists(`${this.path}.log`)
+    return this.#standAt(position, isThere ? await this.#using((file) => file.size()) : 0)
+  }
+
+  async #standAt(position: SegmentPosition, size: number): Promise<boolean> {
     this.plannedBytes = position.bytes
     this.firstTimestamp = position.firstTimestamp
     this.maxTimestamp = position.maxTimestamp
     this.maxTimestampOffset = position.maxTimestampOffset
     this.#bytesSinceEntry = position.bytesSinceEntry
-    const size = await this.#truncateLog(position.bytes)
     this.writtenBytes = Math.min(size, position.bytes)
     const { disk } = this.#files
     const whole =
@@ -322,6 +334,7 @@ export class Segment {
     const { disk } = this.#files
     if (!(await disk.exists(`${this.path}.log`))) {
       this.#isNewFile = true
+      this.#isMissing = bytes > 0
       return 0
     }
     return this.#using(async (file) => {
@@ -378,7 +391,8 @@ export class Segment {
   #using<T>(work: (file: DiskFile) => Promise<T>): Promise<T> {
     return this.#busy(async () => {
       const { disk, openFiles } = this.#files
-      const opening = (this.#file ??= disk.open(`${this.path}.log`, { create: this.#isNewFile }))
+      const create = this.#isNewFile && !this.#isMissing
+      const opening = (this.#file ??= disk.open(`${this.path}.log`, { create }))
       openFiles.touch(this)
       let file: DiskFile
       try {

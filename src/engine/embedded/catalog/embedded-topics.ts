@@ -73,11 +73,13 @@ export class EmbeddedTopics implements Topics {
 
   /** After recovery everything in the catalog is durable. */
   open(): void {
+    // This comes before the engine is open, so the journal alone is asked.
+    const isWritable = this.#parts.journal.damage === undefined
     for (const topic of this.#parts.catalog.all()) {
       for (const log of topic.logs) {
         log.logStart = log.plannedLogStart
         // A crash may have come between the log start and the removal of files.
-        if (log.expired().length > 0) this.#parts.partitions.removal.sweep(log)
+        if (isWritable && log.expired().length > 0) this.#parts.partitions.removal.sweep(log)
       }
       this.#show(this.#viewOf(topic))
     }

@@ -217,9 +217,10 @@ class Embedded implements EmbeddedEngine {
       await this.#journal.open()
       await this.#space.open()
       this.topics.open()
-      // Nothing may begin by itself where nothing may be written.
-      if (this.#journal.damage === undefined) this.groups.open()
       this.#stage = 'open'
+      // What writes by itself stays shut where nothing may be written.
+      if (this.#journal.damage !== undefined) return
+      this.groups.open()
       this.#keys.open()
     } catch (error) {
       await this.#journal.abandon().catch(() => undefined)

@@ -44,7 +44,7 @@ async function* fileLines(file: JournalFile, options: DumpOptions): Dump {
   // One frame may be torn by a crash; a whole one further on proves that what is between was durable.
   const later = await file.laterFrame(at, seq)
   if (later !== undefined) {
-    yield `DAMAGE position: ${at}: frame ${seq} cannot be read, but frame ${later} follows in this file.`
+    yield `DAMAGE position: ${at}: frame ${seq} cannot be read, but frame ${later.seq} follows in this file.`
   }
   yield `The frames end at byte ${at}.`
 }

@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { installPackage } from './debian-package.ts'
 
 export type FileSystemKind = 'ext4' | 'xfs'
 
@@ -109,13 +110,7 @@ export function cuttingLacks(): string | undefined {
 
 /** Debian's xfsprogs are installed when they are missing and this user may. */
 export function provideXfsprogs(): void {
-  if (process.getuid?.() !== 0 || has('xfs_io', '-V') || !has('apt-get', '--version')) return
-  process.stdout.write('xfs_io is missing: apt-get install xfsprogs\n')
-  spawnSync('apt-get', ['install', '--yes', '--no-install-recommends', 'xfsprogs'], {
-    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-    stdio: 'ignore',
-    timeout: 120_000,
-  })
+  if (!has('xfs_io', '-V')) installPackage('xfsprogs')
 }
 
 /** Why a file system of this kind cannot be made here. */

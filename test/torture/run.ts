@@ -6,6 +6,7 @@
  */
 import type { ParseArgsOptionsConfig } from 'node:util'
 import { parseArgs } from 'node:util'
+import { clock } from './clock.ts'
 import { cuts } from './cut-programme.ts'
 import { format } from './format.ts'
 import { diskFull } from './disk-full.ts'
@@ -14,7 +15,7 @@ import { pause } from './pause.ts'
 import type { Programme, ProgrammeReport } from './programme.ts'
 import { simulation } from './simulation.ts'
 
-const programmes: readonly Programme[] = [simulation, kills, cuts, format, diskFull, pause]
+const programmes: readonly Programme[] = [simulation, kills, cuts, format, diskFull, pause, clock]
 
 const { values } = parseArgs({
   options: {

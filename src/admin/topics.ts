@@ -1,7 +1,13 @@
-/** Topics as people manage them: list, describe, create, delete. Internal topics do not exist here. */
+/** Topics as people manage them: list, describe, create, change, trim, delete. Internal ones do not exist here. */
 import type { CallOptions } from '../engine/call.ts'
 import type { Log, OffsetWord } from '../engine/log.ts'
-import type { PartitionDescription, TopicDescription, Topics } from '../engine/topics.ts'
+import type {
+  ConfigChange,
+  DryRun,
+  PartitionDescription,
+  TopicDescription,
+  Topics,
+} from '../engine/topics.ts'
 import { GatewayError } from '../model/errors.ts'
 import { adminTimeoutMs, listLimitDefault } from '../model/limits.ts'
 import type { Offset } from '../model/offset.ts'
@@ -43,6 +49,15 @@ export interface TopicWish {
   readonly configs?: Readonly<Record<string, string>>
   /** A name that is taken is no error. */
   readonly ifNotExists: boolean
+}
+
+export interface TopicChange {
+  /** The new total. */
+  readonly partitions?: number
+  /** Null gives the default back. */
+  readonly configs?: Readonly<Record<string, string | null>>
+  /** Everything is checked and nothing changed. */
+  readonly validateOnly: boolean
 }
 
 export interface TopicAdminParts {
@@ -122,6 +137,71 @@ export class TopicAdmin {
     return { topic: await this.#facts(await this.#find(name)), created: error === undefined }
   }
 
+  /**
+   * Changes settings and adds partitions, and resolves to the topic as it is then. Both are checked
+   * before either is changed. Throws UNKNOWN_TOPIC, INVALID_CONFIG; INVALID_REQUEST for fewer
+   * partitions than there are; BAD_REQUEST when nothing is to be changed.
+   */
+  async alter(_principal: Principal, name: string, change: TopicChange): Promise<TopicFacts> {
+    const topic = await this.#find(name)
+    const changes = Object.entries(change.configs ?? {}).map(([setting, value]): ConfigChange =>
+      value === null ? { op: 'delete', name: setting } : { op: 'set', name: setting, value },
+    )
+    if (changes.length === 0 && change.partitions === undefined) {
+      throw new GatewayError(
+        'BAD_REQUEST',
+        `Nothing is to be changed: name 'partitions' or 'configs'.`,
+      )
+    }
+    // The present number is what a repeated request asks for.
+    const grown = change.partitions === topic.partitions.length ? undefined : change.partitions
+    const checkOnly = { ...call, validateOnly: true }
+    await this.#alterConfigs(name, changes, checkOnly)
+    await this.#grow(name, grown, checkOnly)
+    if (!change.validateOnly) {
+      await this.#alterConfigs(name, changes, call)
+      await this.#grow(name, grown, call)
+    }
+    return await this.#facts(await this.#find(name))
+  }
+
+  /**
+   * Moves the start of every partition up to a place and resolves to the starts. Throws UNKNOWN_TOPIC;
+   * BAD_REQUEST for a place that does not name all partitions at once; OFFSET_OUT_OF_RANGE for one
+   * beyond an end, and then nothing was deleted; EPOCH_MISMATCH for a position of another topic.
+   */
+  async deleteRecords(
+    _principal: Principal,
+    name: string,
+    place: Place,
+  ): Promise<ReadonlyMap<number, Offset>> {
+    const topic = await this.#find(name)
+    const [wanted, ends] = await Promise.all([
+      this.#resolve(topic, place, 'before'),
+      this.#word(topic, 'latest'),
+    ])
+    for (const [partition, offset] of wanted) {
+      const end = ends.get(partition)
+      if (end === undefined) throw noPartition(topic, partition)
+      if (offset > end) {
+        throw new GatewayError(
+          'OFFSET_OUT_OF_RANGE',
+          `Partition ${partition} of topic '${name}' ends at offset ${end}, so nothing can be deleted before ${offset}.`,
+        )
+      }
+    }
+    const before = [...wanted].map(([partition, offset]) => ({
+      tp: { topic: name, partition },
+      before: offset,
+    }))
+    const starts = new Map<number, Offset>()
+    for (const { tp, logStart, error } of await this.#log.deleteRecords(before, call)) {
+      if (error !== undefined) throw error
+      starts.set(tp.partition, logStart)
+    }
+    return starts
+  }
+
   /** Deletes the topic, its records and its committed offsets. Throws UNKNOWN_TOPIC. */
   async delete(_principal: Principal, name: string): Promise<void> {
     await this.#find(name)
@@ -139,7 +219,7 @@ export class TopicAdmin {
     place: Place,
   ): Promise<{ readonly offsets: ReadonlyMap<number, Offset>; readonly position: Position }> {
     const topic = await this.#find(name)
-    const offsets = await this.#resolve(topic, place)
+    const offsets = await this.#resolve(topic, place, 'at')
     return { offsets, position: [{ epoch: topic.id, offsets }] }
   }
 
@@ -152,10 +232,7 @@ export class TopicAdmin {
     const { partitions } = await this.describe(principal, name)
     const found = partitions.find(({ id }) => id === partition)
     if (found === undefined) {
-      throw new GatewayError(
-        'UNKNOWN_PARTITION',
-        `Topic '${name}' has ${partitions.length} partitions, but not partition ${partition}.`,
-      )
+      throw noPartition({ name, partitions }, partition)
     }
     return { start: found.start, end: found.end }
   }
@@ -163,6 +240,25 @@ export class TopicAdmin {
   /** Ids of the nodes behind the engine. */
   async brokers(_principal: Principal): Promise<number[]> {
     return (await this.#topics.cluster(call)).nodes.map(({ id }) => id)
+  }
+
+  async #alterConfigs(
+    name: string,
+    changes: readonly ConfigChange[],
+    options: CallOptions & DryRun,
+  ): Promise<void> {
+    if (changes.length === 0) return
+    await this.#topics.alterConfigs({ type: 'topic', name }, changes, options)
+  }
+
+  async #grow(
+    name: string,
+    partitions: number | undefined,
+    options: CallOptions & DryRun,
+  ): Promise<void> {
+    if (partitions === undefined) return
+    const [outcome] = await this.#topics.grow([{ name, partitions }], options)
+    if (outcome?.error !== undefined) throw outcome.error
   }
 
   async #find(name: string): Promise<TopicDescription> {
@@ -194,7 +290,12 @@ export class TopicAdmin {
     }
   }
 
-  async #resolve(topic: TopicDescription, place: Place): Promise<ReadonlyMap<number, Offset>> {
+  /** `field` is where the place was named. An offset names a place where there is one partition. */
+  async #resolve(
+    topic: TopicDescription,
+    place: Place,
+    field: 'at' | 'before',
+  ): Promise<ReadonlyMap<number, Offset>> {
     switch (place.at) {
       case 'earliest':
       case 'latest':
@@ -213,12 +314,15 @@ export class TopicAdmin {
         return new Map([...(await this.#word(topic, 'earliest')), ...part.offsets])
       }
       case 'offset':
+        if (field === 'before' && topic.partitions.length === 1) return new Map([[0, place.offset]])
+        break
       case 'last':
-        throw new GatewayError(
-          'BAD_REQUEST',
-          `'at' names a place in all partitions: earliest, latest, time:<ms or ISO 8601>, or a position.`,
-        )
+        break
     }
+    throw new GatewayError(
+      'BAD_REQUEST',
+      `'${field}' names a place in all partitions: earliest, latest, time:<ms or ISO 8601>, or a position.`,
+    )
   }
 
   async #word(topic: TopicDescription, at: OffsetWord): Promise<Map<number, Offset>> {
@@ -233,6 +337,16 @@ export class TopicAdmin {
     }
     return found
   }
+}
+
+function noPartition(
+  { name, partitions }: Pick<TopicDescription, 'name' | 'partitions'>,
+  partition: number,
+): GatewayError {
+  return new GatewayError(
+    'UNKNOWN_PARTITION',
+    `Topic '${name}' has ${partitions.length} partitions, but not partition ${partition}.`,
+  )
 }
 
 /** Names come from URLs, so they may be anything. */

@@ -7,7 +7,7 @@ import type { ConsumeOptions } from './consume.ts'
 import { Failure, exitFailed, exitUsage } from './failure.ts'
 import { leaveWhenNobodyReads } from './output.ts'
 import type { LogDumpOptions } from './log-dump.ts'
-import type { CreateOptions } from './topics.ts'
+import type { AlterOptions, CreateOptions, GrowOptions } from './topics.ts'
 import { version } from '../app/version.ts'
 
 /** Runs what the arguments say and sets the exit code. `args` are without node and the script. */
@@ -72,7 +72,9 @@ function addServe(program: Command): void {
 }
 
 function addTopics(program: Command): void {
-  const topics = program.command('topics').description('create, list, describe and delete topics')
+  const topics = program
+    .command('topics')
+    .description('create, list, describe, change and delete topics')
   withGateway(topics.command('create <name>'))
     .description('create a topic and describe it')
     .option('--partitions <number>', 'how many partitions (default 1)', wholeNumber)
@@ -88,6 +90,21 @@ function addTopics(program: Command): void {
     .description('show a topic and where its partitions begin and end')
     .action(async (name: string, options: ApiOptions) =>
       (await import('./topics.ts')).describeTopic(name, options),
+    )
+  withGateway(topics.command('alter <name>'))
+    .description('change settings of a topic and describe it')
+    .option('--config <name=value...>', 'settings to change, such as retention.ms=86400000')
+    .option('--delete-config <name...>', 'settings that get their defaults back')
+    .addHelpText('after', '\nThe settings, their defaults and what they do: docs/config.md.')
+    .action(async (name: string, options: AlterOptions) =>
+      (await import('./topics.ts')).alterTopic(name, options),
+    )
+  withGateway(topics.command('grow <name>'))
+    .description('add partitions to a topic and describe it')
+    .requiredOption('--partitions <number>', 'how many there are to be in all', wholeNumber)
+    .addHelpText('after', '\nRecords of one key may go to another partition from then on.')
+    .action(async (name: string, options: GrowOptions) =>
+      (await import('./topics.ts')).growTopic(name, options),
     )
   withGateway(topics.command('delete <name...>'))
     .description('delete topics with everything in them')

@@ -1,4 +1,4 @@
-/** `ebbgate topics create | list | describe | delete`. */
+/** `ebbgate topics create | list | describe | alter | grow | delete`. */
 import type { components } from '../contract/native.ts'
 import type { ApiOptions } from './api.ts'
 import { Api } from './api.ts'
@@ -12,6 +12,16 @@ export interface CreateOptions extends ApiOptions {
   readonly partitions?: number
   readonly config?: readonly string[]
   readonly ifNotExists?: boolean
+}
+
+export interface AlterOptions extends ApiOptions {
+  readonly config?: readonly string[]
+  readonly deleteConfig?: readonly string[]
+}
+
+export interface GrowOptions extends ApiOptions {
+  /** The new total. */
+  readonly partitions: number
 }
 
 export async function createTopic(name: string, options: CreateOptions): Promise<void> {
@@ -42,6 +52,21 @@ export async function describeTopic(name: string, options: ApiOptions): Promise<
   await describe((await new Api(options).call('GET', topicPath(name))) as Topic)
 }
 
+export async function alterTopic(name: string, options: AlterOptions): Promise<void> {
+  const { config: set = [], deleteConfig: unset = [] } = options
+  if (set.length + unset.length === 0) {
+    throw new Failure('Nothing to change: give --config <name=value> or --delete-config <name>.', {
+      exitCode: exitUsage,
+    })
+  }
+  const defaults = Object.fromEntries(unset.map((setting) => [setting, null]))
+  await change(name, { configs: { ...defaults, ...parseConfigs(set) } }, options)
+}
+
+export async function growTopic(name: string, options: GrowOptions): Promise<void> {
+  await change(name, { partitions: options.partitions }, options)
+}
+
 export async function deleteTopics(names: readonly string[], options: ApiOptions): Promise<void> {
   const api = new Api(options)
   for (const name of names) {
@@ -54,16 +79,26 @@ export function topicPath(name: string): string {
   return `/v1/topics/${encodeURIComponent(name)}`
 }
 
-/** One line for the topic, one for each partition. */
+async function change(
+  name: string,
+  changes: Partial<components['schemas']['TopicChange']>,
+  options: ApiOptions,
+): Promise<void> {
+  const call = { body: JSON.stringify(changes) }
+  await describe((await new Api(options).call('PATCH', topicPath(name), call)) as Topic)
+}
+
+/** One line for the topic, one for each setting that is not at its default, one for each partition. */
 async function describe(topic: Topic): Promise<void> {
-  const configs = Object.entries(topic.configs).map(([name, value]) => `${name}=${value ?? ''}`)
   const facts = [
     counted(topic.partitions.length, 'partition'),
     `replication ${topic.replicationFactor}`,
     `id ${topic.id}`,
-    ...(configs.length === 0 ? [] : [configs.join(',')]),
   ]
   await print(`${topic.name}  ${facts.join('  ')}\n`)
+  for (const [name, value] of Object.entries(topic.configs)) {
+    await print(`  config ${name}=${value ?? ''}\n`)
+  }
   for (const { partition, leader, start, end } of topic.partitions) {
     await print(
       `  partition ${partition}  leader ${leader ?? 'none'}  start ${start}  end ${end}\n`,

@@ -59,7 +59,16 @@ export interface paths {
         delete: operations["deleteTopic"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Change settings of a topic, or add partitions
+         * @description What is named is changed, everything else stays. A setting that is `null` gets its default back.
+         *     `partitions` is the new total: the present number changes nothing, a smaller one is refused. Keys
+         *     map to partitions by their number, so records of one key may stand in another partition from then on.
+         *
+         *     All of it is checked before anything is changed. The body is read as JSON under `application/json`,
+         *     under curl's form type and without a type.
+         */
+        patch: operations["alterTopic"];
         trace?: never;
     };
     "/v1/topics/{topic}/offsets": {
@@ -120,7 +129,12 @@ export interface paths {
          *     become headers of every record of the request.
          */
         post: operations["postRecords"];
-        delete?: never;
+        /**
+         * Delete the oldest records of every partition
+         * @description Moves the start of each partition up to `before`; records below it are gone at once, and their
+         *     disk space later. A start never moves back: where it is above `before` already, it stays.
+         */
+        delete: operations["deleteRecords"];
         options?: never;
         /** Whether the topic exists (the health check of log shippers) */
         head: operations["checkRecords"];
@@ -280,6 +294,19 @@ export interface components {
              */
             ifNotExists: boolean;
         };
+        TopicChange: {
+            /** @description The new total. */
+            partitions?: number;
+            /** @description Topic settings by Kafka's names; `null` gives the default back. */
+            configs?: {
+                [key: string]: string | null;
+            };
+            /**
+             * @description Checks everything and changes nothing.
+             * @default false
+             */
+            validateOnly: boolean;
+        };
         TopicSummary: {
             name: components["schemas"]["TopicName"];
             /** @description Never reused; a topic that was deleted and made again is another one. */
@@ -294,6 +321,7 @@ export interface components {
             name: components["schemas"]["TopicName"];
             id: string;
             replicationFactor: number;
+            /** @description Settings that differ from their defaults because somebody set them. */
             configs: {
                 [key: string]: string | null;
             };
@@ -311,6 +339,12 @@ export interface components {
                 [key: string]: components["schemas"]["Offset"];
             };
             position: components["schemas"]["Position"];
+        };
+        TopicStarts: {
+            /** @description First offset by partition. */
+            starts: {
+                [key: string]: components["schemas"]["Offset"];
+            };
         };
         RecordHeader: {
             name: string;
@@ -773,6 +807,38 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    alterTopic: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                topic: components["parameters"]["Topic"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TopicChange"];
+                "application/x-www-form-urlencoded": components["schemas"]["TopicChange"];
+            };
+        };
+        responses: {
+            /** @description The topic as it is now; with `validateOnly` that is as it was. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Topic"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
     findOffsets: {
         parameters: {
             query?: {
@@ -1048,6 +1114,36 @@ export interface operations {
                     "application/json": components["schemas"]["ProduceAnswer"];
                 };
             };
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteRecords: {
+        parameters: {
+            query: {
+                /** @description `latest` (everything), `time:<ms or ISO 8601>`, a position, or with one partition `offset:<n>`. */
+                before: string;
+            };
+            header?: never;
+            path: {
+                topic: components["parameters"]["Topic"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Where each partition begins now. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopicStarts"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            410: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };

@@ -44,7 +44,7 @@ export function preflightHeaders(
     .filter((name) => /^ebbgate-header-[a-z0-9!#$%&'*+.^_`|~-]{1,100}$/.test(name))
   return {
     'access-control-allow-origin': origin,
-    'access-control-allow-methods': 'GET, HEAD, POST, PUT, DELETE',
+    'access-control-allow-methods': 'GET, HEAD, POST, PUT, PATCH, DELETE',
     'access-control-allow-headers': [...allowedHeaders, ...own].join(', '),
     // The longest that Chromium honours, in seconds.
     'access-control-max-age': 7200,

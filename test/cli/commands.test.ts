@@ -74,6 +74,38 @@ test('a topic is created, listed, described and deleted', async () => {
   assert.equal((await run(['topics', 'describe', 'orders'])).code, 1)
 })
 
+test('a topic is altered and grown, and describe shows what differs from the defaults', async () => {
+  const topic = await newTopic()
+  const changed = await run([
+    ...['topics', 'alter', topic, '--config', 'retention.ms=60000', 'compression.type=zstd'],
+  ])
+  assert.equal(changed.code, 0, changed.stderr)
+  assert.deepEqual(changed.stdout.toString().split('\n').slice(1), [
+    '  config compression.type=zstd',
+    '  config retention.ms=60000',
+    '  partition 0  leader 1  start 0  end 0',
+    '',
+  ])
+  const back = await run(['topics', 'alter', topic, '--delete-config', 'retention.ms'])
+  assert.equal(back.code, 0, back.stderr)
+  const grown = await run(['topics', 'grow', topic, '--partitions', '2'])
+  assert.equal(grown.code, 0, grown.stderr)
+  const described = await run(['topics', 'describe', topic])
+  assert.equal(described.stdout.toString(), grown.stdout.toString())
+  assert.deepEqual(described.stdout.toString().split('\n').slice(1), [
+    '  config compression.type=zstd',
+    '  partition 0  leader 1  start 0  end 0',
+    '  partition 1  leader 1  start 0  end 0',
+    '',
+  ])
+  const misspelt = await run(['topics', 'alter', topic, '--config', 'retenton.ms=1'])
+  assert.equal(misspelt.code, 1)
+  assert.match(misspelt.stderr, /Did you mean 'retention\.ms'\?/)
+  const fewer = await run(['topics', 'grow', topic, '--partitions', '1'])
+  assert.equal(fewer.code, 1)
+  assert.match(fewer.stderr, /has 2 partitions already/)
+})
+
 test('two lines go in by a pipe, and come out the same each time', async () => {
   const topic = await newTopic()
   const input = 'This is my first event\nThis is my second event\n'

@@ -48,6 +48,9 @@ test('a command that is used wrongly ends with 2 and says what is wrong', async 
     [['topics', 'create', 't', '--partitons', '2'], /unknown option '--partitons'/],
     [['topics', 'list', '--url', 'localhost'], /not an http:\/\/ or https:\/\/ URL/],
     [['topics', 'create', 't', '--config', 'x'], /is not <name>=<value>/],
+    [['topics', 'alter', 't', '--config', 'x'], /is not <name>=<value>/],
+    [['topics', 'alter', 't'], /Nothing to change: give --config/],
+    [['topics', 'grow', 't'], /required option '--partitions <number>'/],
   ]
   for (const [args, message] of cases) {
     const { code, stdout, stderr } = await runCli(args)

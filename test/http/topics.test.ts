@@ -150,3 +150,116 @@ test('whatever stands where a name should be is created and deleted, or refused'
     }
   }
 })
+
+const change = (topic: string, body: object) => http.patch(`/v1/topics/${topic}`).send(body)
+
+test('settings are changed one by one, and null gives a default back', async () => {
+  const configs = { 'retention.ms': '60000', 'segment.bytes': '1000000' }
+  const made = await http.post('/v1/topics').send({ name: 'alter', configs }).expect(201)
+  const wish = { configs: { 'retention.ms': null, 'compression.type': 'zstd' } }
+  const changed = await change('alter', wish).expect(200)
+  const topic = changed.body as TopicBody
+  assert.deepEqual(topic.configs, { 'segment.bytes': '1000000', 'compression.type': 'zstd' })
+  assert.equal(topic.id, (made.body as TopicBody).id)
+  const described = await http.get('/v1/topics/alter').expect(200)
+  assert.deepEqual(described.body, topic)
+})
+
+test('a setting has effect from the next record on', async () => {
+  await http.post('/v1/topics').send({ name: 'smaller' }).expect(201)
+  const large = 'x'.repeat(2000)
+  await http.post('/v1/topics/smaller/records').send(large).expect(200)
+  await change('smaller', { configs: { 'max.message.bytes': '1000' } }).expect(200)
+  const refused = await http.post('/v1/topics/smaller/records').send(large).expect(413)
+  assert.match(detailOf(refused.body), /max\.message\.bytes of topic 'smaller' is 1000/)
+  await http.post('/v1/topics/smaller/records').send('small').expect(200)
+})
+
+test('partitions are added, the present number is no change, fewer are refused', async () => {
+  await http.post('/v1/topics').send({ name: 'grow' }).expect(201)
+  await http.post('/v1/topics/grow/records').send('kept').expect(200)
+  const grown = await change('grow', { partitions: 3 }).expect(200)
+  const ends = (grown.body as TopicBody).partitions.map(({ end }) => end)
+  assert.deepEqual(ends, [1, 0, 0])
+  await change('grow', { partitions: 3 }).expect(200)
+  const fewer = await change('grow', { partitions: 2 }).expect(422)
+  assert.match(detailOf(fewer.body), /has 3 partitions already; the new total was 2/)
+  await http.post('/v1/topics/grow/records?partition=2').send('new').expect(200)
+})
+
+test('nothing is changed when a part of it is refused, or when it is only to be checked', async () => {
+  await http.post('/v1/topics').send({ name: 'checked' }).expect(201)
+  const before = (await http.get('/v1/topics/checked')).body as TopicBody
+  const good = { partitions: 2, configs: { 'retention.ms': '1' } }
+  const halves = [
+    { ...good, configs: { 'retention.ms': '1', 'retenton.ms': '1' } },
+    { ...good, configs: { 'retention.ms': 'soon' } },
+  ]
+  for (const bad of halves) await change('checked', bad).expect(422)
+  await http.post('/v1/topics').send({ name: 'checked-three', partitions: 3 }).expect(201)
+  await change('checked-three', good).expect(422)
+  const three = (await http.get('/v1/topics/checked-three')).body as TopicBody
+  assert.deepEqual(three.configs, {}, 'too few partitions, so no settings either')
+  const answer = await change('checked', { ...good, validateOnly: true }).expect(200)
+  assert.deepEqual(answer.body, before)
+  assert.deepEqual((await http.get('/v1/topics/checked')).body, before)
+})
+
+test('mistakes in a change are named', async () => {
+  await http.post('/v1/topics').send({ name: 'mistaken' }).expect(201)
+  const near = await change('mistaken', { configs: { 'retenton.ms': '1' } }).expect(422)
+  assert.match(detailOf(near.body), /Did you mean 'retention\.ms'\?/)
+  const nothing = await change('mistaken', {}).expect(400)
+  assert.match(detailOf(nothing.body), /'partitions' or 'configs'/)
+  const number = await change('mistaken', { configs: { 'retention.ms': 1 } }).expect(400)
+  assert.match(detailOf(number.body), /retention\.ms/)
+  await change('nowhere', { partitions: 2 }).expect(404)
+  await change('__ebbgate_settings', { partitions: 2 }).expect(404)
+})
+
+test('records before a place are deleted in every partition, and a start never moves back', async () => {
+  await http.post('/v1/topics').send({ name: 'trim', partitions: 2 }).expect(201)
+  for (const partition of [0, 0, 0, 1]) {
+    await http.post(`/v1/topics/trim/records?partition=${partition}`).send('x').expect(200)
+  }
+  const trim = (before: string) =>
+    http.delete(`/v1/topics/trim/records?before=${encodeURIComponent(before)}`)
+  const none = await trim('earliest').expect(200)
+  assert.deepEqual(none.body, { starts: { 0: 0, 1: 0 } })
+  const { body } = await http.get('/v1/topics/trim/offsets?at=latest').expect(200)
+  const { position } = body as { position: string }
+  await http.post('/v1/topics/trim/records?partition=0').send('later').expect(200)
+  const some = await trim(position).expect(200)
+  assert.deepEqual(some.body, { starts: { 0: 3, 1: 1 } })
+  const again = await trim('time:0').expect(200)
+  assert.deepEqual(again.body, { starts: { 0: 3, 1: 1 } })
+  const all = await trim('latest').expect(200)
+  assert.deepEqual(all.body, { starts: { 0: 4, 1: 1 } })
+  const topic = (await http.get('/v1/topics/trim')).body as TopicBody
+  assert.deepEqual(
+    topic.partitions.map(({ start, end }) => [start, end]),
+    [
+      [4, 4],
+      [1, 1],
+    ],
+  )
+})
+
+test('a place that cannot be trimmed to deletes nothing', async () => {
+  for (const [name, partitions] of [
+    ['trim-one', 1],
+    ['trim-two', 2],
+  ] as const) {
+    await http.post('/v1/topics').send({ name, partitions }).expect(201)
+    await http.post(`/v1/topics/${name}/records?partition=0`).send('[1,2,3]').expect(200)
+  }
+  await http.delete('/v1/topics/trim-one/records').expect(400)
+  await http.delete('/v1/topics/trim-one/records?before=last:1').expect(400)
+  await http.delete('/v1/topics/nowhere/records?before=latest').expect(404)
+  const beyond = await http.delete('/v1/topics/trim-one/records?before=offset:9').expect(410)
+  assert.match(detailOf(beyond.body), /Partition 0 of topic 'trim-one' ends at offset \d+/)
+  const two = await http.delete('/v1/topics/trim-two/records?before=offset:1').expect(400)
+  assert.match(detailOf(two.body), /'before' names a place in all partitions/)
+  const one = await http.delete('/v1/topics/trim-one/records?before=offset:1').expect(200)
+  assert.deepEqual(one.body, { starts: { 0: 1 } })
+})

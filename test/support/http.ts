@@ -28,6 +28,7 @@ export interface TestHttp {
   readonly head: (path: string) => request.Test
   readonly post: (path: string) => request.Test
   readonly put: (path: string) => request.Test
+  readonly patch: (path: string) => request.Test
   readonly delete: (path: string) => request.Test
   readonly options: (path: string) => request.Test
   close(): Promise<void>
@@ -95,6 +96,7 @@ export async function openTestHttp(options: TestHttpOptions = {}): Promise<TestH
     head: (path) => witnessed('HEAD', path, agent.head(path)),
     post: (path) => witnessed('POST', path, agent.post(path)),
     put: (path) => witnessed('PUT', path, agent.put(path)),
+    patch: (path) => witnessed('PATCH', path, agent.patch(path)),
     delete: (path) => witnessed('DELETE', path, agent.delete(path)),
     options: (path) => witnessed('OPTIONS', path, agent.options(path)),
     async close() {

@@ -8,7 +8,14 @@ import type { CallContext } from '../exchange/call.ts'
 import { toTopic } from './wire.ts'
 
 type TopicOperations =
-  'listTopics' | 'createTopic' | 'describeTopic' | 'deleteTopic' | 'findOffsets' | 'checkRecords'
+  | 'listTopics'
+  | 'createTopic'
+  | 'describeTopic'
+  | 'alterTopic'
+  | 'deleteTopic'
+  | 'findOffsets'
+  | 'checkRecords'
+  | 'deleteRecords'
 
 export function topicHandlers(
   topics: TopicAdmin,
@@ -44,6 +51,15 @@ export function topicHandlers(
       return { status: 200, body: toTopic(await topics.describe(principal, params.topic)) }
     },
 
+    async alterTopic({ principal, params, body: { partitions, configs, validateOnly } }) {
+      const topic = await topics.alter(principal, params.topic, {
+        validateOnly: validateOnly ?? false,
+        ...(partitions === undefined ? {} : { partitions }),
+        ...(configs === undefined ? {} : { configs }),
+      })
+      return { status: 200, body: toTopic(topic) }
+    },
+
     async deleteTopic({ principal, params }) {
       await topics.delete(principal, params.topic)
       return { status: 204 }
@@ -61,6 +77,12 @@ export function topicHandlers(
     async checkRecords({ principal, params }) {
       await topics.exists(principal, params.topic)
       return { status: 200 }
+    },
+
+    async deleteRecords({ principal, params, query }) {
+      const place = parsePlace('before', query.before)
+      const starts = await topics.deleteRecords(principal, params.topic, place)
+      return { status: 200, body: { starts: Object.fromEntries(starts) } }
     },
   }
 }

@@ -44,6 +44,8 @@ export class Readiness {
       case 'fenced':
         return { ready: false, reason: 'the disk failed and the log has stopped' }
       // What can still be read is worth serving; writes say for themselves what is wrong.
+      case 'low':
+        return { ready: true, degraded: reason ?? 'the disk has little room' }
       case 'full':
         return { ready: true, degraded: reason ?? 'the disk is full' }
       case 'corrupt':

@@ -9,7 +9,8 @@ import type { Topics } from './topics.ts'
 import type { Transactions } from './transactions.ts'
 
 export interface EngineHealth {
-  readonly state: 'recovering' | 'ok' | 'full' | 'corrupt' | 'fenced'
+  /** `low`: little room on the disk, everything goes on; `full`: appends are refused. */
+  readonly state: 'recovering' | 'ok' | 'low' | 'full' | 'corrupt' | 'fenced'
   readonly reason?: string
   readonly recovery?: { readonly done: number; readonly total: number }
 }

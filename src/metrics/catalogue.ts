@@ -101,6 +101,26 @@ export const catalogue = {
     help: 'Bytes admitted and not yet in their segment; too many of them answer OVERLOADED.',
     labels: [],
   },
+  ebbgate_journal_unrecyclable_bytes: {
+    kind: 'gauge',
+    help: 'Journal that cannot be written over before further checkpoints.',
+    labels: [],
+  },
+  ebbgate_disk_free_bytes: {
+    kind: 'gauge',
+    help: 'Room left on the disk of the data folder.',
+    labels: [],
+  },
+  ebbgate_disk_low: {
+    kind: 'gauge',
+    help: '1 while the disk has little room, so that what retention may remove goes at once.',
+    labels: [],
+  },
+  ebbgate_disk_full: {
+    kind: 'gauge',
+    help: '1 while the disk is full and appends answer DISK_FULL.',
+    labels: [],
+  },
   ebbgate_damaged_batches_total: {
     kind: 'counter',
     help: 'Batches that a read or a recovery found damaged.',

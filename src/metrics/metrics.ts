@@ -130,6 +130,17 @@ export class Metrics {
       this.set('ebbgate_recovery_bytes', noLabels, bytes)
       this.set('ebbgate_recovery_seconds', noLabels, seconds)
     },
+    space: (report: {
+      readonly freeDiskBytes: number | undefined
+      readonly disk: string
+      readonly journalBytes: number
+    }): void => {
+      const { freeDiskBytes, disk, journalBytes } = report
+      if (freeDiskBytes !== undefined) this.set('ebbgate_disk_free_bytes', noLabels, freeDiskBytes)
+      this.set('ebbgate_disk_low', noLabels, disk === 'ok' ? 0 : 1)
+      this.set('ebbgate_disk_full', noLabels, disk === 'full' ? 1 : 0)
+      this.set('ebbgate_journal_unrecyclable_bytes', noLabels, journalBytes)
+    },
     damagedBatch: (): void => this.add('ebbgate_damaged_batches_total', noLabels),
     idempotencyKeys: (count: number): void => this.set('ebbgate_idempotency_keys', noLabels, count),
     idempotencyWindow: (seconds: number): void =>

@@ -112,12 +112,16 @@ export const keyTtlMsMax = 30 * 24 * 3_600_000
 export const clientKeyTtlMs = 24 * 3_600_000
 /** Journal files of one data folder. */
 export const journalFilesMax = 16
+/** Bytes of metadata and offsets, and of what waits before them, that wait for the journal. */
+export const journalWaitingBytesMax = 128 * MiB
 /** Recent batches kept in memory for readers at the end of their partitions, whole process, bytes. */
 export const hotTailBytesMax = 64 * MiB
 /** Bytes admitted and not yet in a segment: above it appends answer OVERLOADED. */
 export const inFlightBytesHigh = 64 * MiB
 /** Sockets are read again below it, bytes. */
 export const inFlightBytesLow = 32 * MiB
+/** With less free space than this what retention may remove goes at once, bytes. */
+export const freeDiskBytesLow = 1024 * MiB
 /** Appends stop while the disk has less free space than this, bytes. */
 export const freeDiskBytesMin = 256 * MiB
 /** Segment files kept open while nothing is being written to them. */

@@ -13,6 +13,10 @@ export class TurnJournal implements JournalWriter {
   #timeMs = 1_000
   #last: Promise<void> = Promise.resolve()
 
+  refusal(): undefined {
+    return undefined
+  }
+
   write(entries: readonly StateEntry[]): Promise<void> {
     this.entries.push(...entries)
     this.#last = new Promise((resolve) => setImmediate(resolve))

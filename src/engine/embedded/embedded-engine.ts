@@ -21,6 +21,7 @@ import { EmbeddedTopics } from './catalog/embedded-topics.ts'
 import { TopicCatalog } from './catalog/topic-catalog.ts'
 import type { DirectoryLock } from './disk/directory-lock.ts'
 import type { Disk } from './disk/disk.ts'
+import type { SpaceState } from './disk/disk-space.ts'
 import { DiskSpace } from './disk/disk-space.ts'
 import { openMetaProperties } from './disk/meta-properties.ts'
 import { GroupCoordinator } from './group/coordinator.ts'
@@ -39,6 +40,16 @@ import type { CatalogTopic } from './catalog/topic-catalog.ts'
 /** What the engine reports; `app` plugs the metrics in. */
 export interface EngineMeter extends JournalMeter, KeyMeter {
   damagedBatch(): void
+  /** Told every second. */
+  space(report: SpaceReport): void
+}
+
+export interface SpaceReport {
+  /** Undefined when the disk does not say. */
+  readonly freeDiskBytes: number | undefined
+  readonly disk: SpaceState
+  /** Journal that cannot be used again yet. */
+  readonly journalBytes: number
 }
 
 const silentMeter: EngineMeter = {
@@ -48,6 +59,7 @@ const silentMeter: EngineMeter = {
   damagedBatch: () => undefined,
   idempotencyKeys: () => undefined,
   idempotencyWindow: () => undefined,
+  space: () => undefined,
 }
 
 export interface EmbeddedEngineOptions {
@@ -133,13 +145,28 @@ class Embedded implements EmbeddedEngine {
       hotTailBytes,
       openSegments: options.openSegments ?? openSegmentsMax,
       onDiskFull: () => this.#space.noteFull(),
+      onRoll: () => void this.#space.look(),
       onFailure,
     })
-    this.#space = new DiskSpace(disk, clock, () => this.#partitions.waitsForSpace)
+    this.#space = new DiskSpace({
+      disk,
+      clock,
+      logger,
+      isHeldBack: () => this.#partitions.waitsForSpace || this.#journal.waitsForSpace,
+      // The retention in rounds plugs in here; until it does there is nothing that could go earlier.
+      onLow: () => undefined,
+      onAsked: () =>
+        meter.space({
+          freeDiskBytes: this.#space.freeBytes,
+          disk: this.#space.state,
+          journalBytes: this.#journal.heldBytes,
+        }),
+    })
     const catalog = new TopicCatalog(this.#partitions)
     this.groups = new GroupCoordinator({
       // The journal restores the coordinator's machines, so each needs the other.
       journal: {
+        refusal: (bytes) => this.#journal.refusal(bytes),
         write: (entries, timeoutMs) => this.#journal.write(entries, timeoutMs),
         settled: (timeoutMs) => this.#journal.settled(timeoutMs),
         logTimeMs: () => this.#journal.logTimeMs(),
@@ -158,6 +185,8 @@ class Embedded implements EmbeddedEngine {
       machines: [catalog, ...this.groups.machines],
       batches: this.#partitions,
       onFence: (cause) => this.#onFence(cause),
+      onDiskFull: () => this.#space.noteFull(),
+      hasSpace: () => !this.#space.isFull,
       ...(options.journalSizes === undefined ? {} : { sizes: options.journalSizes }),
       ...(options.recover === undefined ? {} : { recover: options.recover }),
     })
@@ -243,7 +272,11 @@ class Embedded implements EmbeddedEngine {
     }
     const damaged = this.#partitions.damagedCount
     if (damaged > 0) return { state: 'corrupt', reason: `${damaged} partitions have damage.` }
-    if (this.#space.isFull) return { state: 'full', reason: 'The disk is full.' }
+    const { state, freeBytes } = this.#space
+    if (state === 'full') {
+      return { state, reason: `The disk is full${roomText(freeBytes)}; appends are refused.` }
+    }
+    if (state === 'low') return { state, reason: `The disk has little room${roomText(freeBytes)}.` }
     return { state: 'ok' }
   }
 
@@ -319,7 +352,9 @@ class Embedded implements EmbeddedEngine {
       )
     }
     if (this.#journal.crowded) {
-      return new GatewayError('OVERLOADED', 'Checkpoints cannot keep up with the journal.')
+      return this.#journal.lacksSpace
+        ? new GatewayError('DISK_FULL', 'The disk is full: the journal cannot be used again.')
+        : new GatewayError('OVERLOADED', 'Checkpoints cannot keep up with the journal.')
     }
     return undefined
   }
@@ -341,6 +376,10 @@ function groupCatalog(catalog: TopicCatalog, topics: () => EmbeddedTopics): Grou
 function groupTopic(topic: CatalogTopic | undefined): GroupTopic | undefined {
   if (topic === undefined) return undefined
   return { name: topic.name, id: topic.id, partitions: topic.logs.length }
+}
+
+function roomText(freeBytes: number | undefined): string {
+  return freeBytes === undefined ? '' : `: ${Math.floor(freeBytes / 1024 ** 2)} MiB are free`
 }
 
 function messageOf(error: unknown): string {

@@ -59,9 +59,6 @@ test('a fetch that the end overtakes is refused, not told of damage', async () =
   const disk = new HeldDisk()
   let damaged = 0
   const meter = {
-    journalWrite: () => undefined,
-    checkpoint: () => undefined,
-    recovered: () => undefined,
     damagedBatch: () => damaged++,
   }
   const { engine } = await openTestEngine({ disk, meter, hotTailBytes: 0, openSegments: 1 })

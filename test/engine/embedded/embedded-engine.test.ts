@@ -122,9 +122,6 @@ describe('a start', () => {
     await close()
     const recovered: number[] = []
     const meter = {
-      journalWrite: () => undefined,
-      checkpoint: () => undefined,
-      damagedBatch: () => undefined,
       recovered: (frames: number) => recovered.push(frames),
     }
     const again = await openTestEngine({ disk, meter })
@@ -468,7 +465,10 @@ describe('a failing disk', () => {
     }
     assert.equal(await tick(255), 'full')
     assert.equal(await tick(300), 'full')
-    assert.equal(await tick(330), 'ok')
+    assert.equal(await tick(330), 'low')
+    assert.equal(await tick(1200), 'low')
+    assert.equal(await tick(1300), 'ok')
+    assert.equal(await tick(1023), 'low')
     await close()
   })
 })
@@ -499,9 +499,6 @@ describe('time', () => {
     const clock = new ManualClock(Date.now())
     let checkpoints = 0
     const meter = {
-      journalWrite: () => undefined,
-      damagedBatch: () => undefined,
-      recovered: () => undefined,
       checkpoint: () => checkpoints++,
     }
     const { engine, close } = await openTestEngine({ clock, meter })

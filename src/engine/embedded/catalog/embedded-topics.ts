@@ -31,6 +31,8 @@ import { changedConfig, checkConfig, compressionOf, configEntries } from './topi
 const nodeId = 1
 const topicIdBytes = 16
 const retryMs = 1000
+/** What one change of the catalog adds to the journal at most, about, bytes. */
+const changeBytes = 4096
 
 export interface TopicsParts {
   readonly catalog: TopicCatalog
@@ -185,6 +187,7 @@ export class EmbeddedTopics implements Topics {
     const refusal = this.#parts.writeRefusal()
     if (refusal !== undefined) throw refusal
     if (log.deleted) throw unknownTopic(tp.topic)
+    this.#checkJournal()
     const entry = catalog.change({ op: 'logStart', id, partition: tp.partition, offset: before })
     const written = journal.write([entry], Infinity).then(() => {
       log.logStart = Math.max(log.logStart, before)
@@ -218,6 +221,7 @@ export class EmbeddedTopics implements Topics {
     }
     this.#checkRoom(partitions)
     if (options.validateOnly === true) return
+    this.#checkJournal()
     const id = this.#newTopicId()
     const firstRef = catalog.nextRef
     const entry = catalog.change({ op: 'create', name, id, firstRef, partitions, config })
@@ -244,6 +248,7 @@ export class EmbeddedTopics implements Topics {
     }
     this.#checkRoom(partitions - present)
     if (options.validateOnly === true) return
+    this.#checkJournal()
     const entry = catalog.change({
       op: 'grow',
       id: topic.id,
@@ -262,6 +267,7 @@ export class EmbeddedTopics implements Topics {
     const topic = this.#existing(name)
     const config = changedConfig(topic.config, changes)
     if (options.validateOnly === true) return
+    this.#checkJournal()
     const entry = catalog.change({ op: 'config', id: topic.id, config })
     const view = this.#viewOf(topic)
     await journal.write([entry], Infinity)
@@ -271,6 +277,7 @@ export class EmbeddedTopics implements Topics {
   async #delete(name: string): Promise<void> {
     const topic = this.#existing(name)
     const { catalog, journal } = this.#parts
+    this.#checkJournal()
     const written = journal.write([catalog.change({ op: 'delete', id: topic.id })], Infinity)
     const done = written.then(() => this.#removeFolders(topic))
     const settled = done.then(
@@ -283,6 +290,12 @@ export class EmbeddedTopics implements Topics {
     } finally {
       if (this.#deleting.get(name) === settled) this.#deleting.delete(name)
     }
+  }
+
+  /** Before a change is applied: the journal must have room for it. */
+  #checkJournal(): void {
+    const refusal = this.#parts.journal.refusal(changeBytes)
+    if (refusal !== undefined) throw refusal
   }
 
   async #removeFolders(topic: CatalogTopic): Promise<void> {

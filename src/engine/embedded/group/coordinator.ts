@@ -42,6 +42,11 @@ import type { GroupCatalog, GroupTopic } from './group-catalog.ts'
 import { GroupJournal } from './group-journal.ts'
 import type { GroupMember } from './member.ts'
 
+/** What a join adds to the journal, about, bytes. */
+const joinBytes = 16 * 1024
+/** What one forgotten offset or group adds at most, bytes. */
+const placeBytes = 512
+
 export interface CoordinatorParts {
   readonly journal: JournalWriter
   /** Why nothing may be written: asked before a verb changes anything. */
@@ -122,6 +127,8 @@ export class GroupCoordinator implements Groups {
         throw unknownMember(call.groupId, call.memberId)
       }
       if (known === undefined) this.#checkRoom(call.groupId)
+      // The heartbeats of those who are members are let through: their changes come to an end.
+      if (call.memberEpoch === 0 && this.#members.isKept) this.#checkJournal(joinBytes)
       const group = known ?? new Group(call.groupId, this.#catalog)
       if (options.subscription !== undefined) checkSubscription(options.subscription, group)
       const { member, tells } = group.heartbeat(call, options)
@@ -185,6 +192,7 @@ export class GroupCoordinator implements Groups {
         return error === undefined ? { tp: commit.tp } : { tp: commit.tp, error }
       })
       const good = offsets.filter((_, i) => results[i]?.error === undefined)
+      if (good.length > 0) this.#checkJournal(bytes)
       if (good.length > 0) write([this.stageCommit(group, good)])
       return results
     })
@@ -292,6 +300,7 @@ export class GroupCoordinator implements Groups {
     return this.#decide(options, (write) => {
       this.#refuseWrite()
       this.#checkDeletable(groupId)
+      this.#checkJournal(tps.length * placeBytes)
       const places = tps.flatMap(({ topic, partition }) => {
         const topicId = this.#catalog.topic(topic)?.id
         return topicId === undefined ? [] : [{ topicId, partition }]
@@ -305,6 +314,7 @@ export class GroupCoordinator implements Groups {
     return this.#decide(options, (write) => {
       this.#refuseWrite()
       this.#checkDeletable(groupId)
+      this.#checkJournal(placeBytes)
       const entries = [this.#offsets.dissolve(groupId)]
       write([...entries, ...this.#dropIfVoid(groupId)])
     })
@@ -486,6 +496,11 @@ export class GroupCoordinator implements Groups {
     if (this.#groups.has(groupId) || this.#offsets.has(groupId)) return
     if (Math.max(this.#groups.size, this.#offsets.groupCount) < groupsMax) return
     throw new GatewayError('OVERLOADED', `There are ${groupsMax} groups; one more is refused.`)
+  }
+
+  #checkJournal(bytes: number): void {
+    const refusal = this.#journal.refusal(bytes)
+    if (refusal !== undefined) throw refusal
   }
 
   #checkDeletable(groupId: string): void {

@@ -16,37 +16,38 @@ const snapshotVersion = 1
 
 export class GroupJournal implements StateMachine {
   readonly kind = entryKinds.GROUP
+  /** Whether members outlive the process. */
+  readonly isKept: boolean
   readonly groups: Map<string, Group>
   readonly #catalog: GroupCatalog
-  readonly #isKept: boolean
 
   constructor(groups: Map<string, Group>, catalog: GroupCatalog, isKept: boolean) {
     this.groups = groups
     this.#catalog = catalog
-    this.#isKept = isKept
+    this.isKept = isKept
   }
 
   /** The entries that say what changed in this group since they were last asked for; often none. */
   changesOf(group: Group): StateEntry[] {
     const changes = group.takeChanges()
     const isGone = !this.groups.has(group.id)
-    if (!this.#isKept || (changes === undefined && !isGone)) return []
+    if (!this.isKept || (changes === undefined && !isGone)) return []
     return [this.#entry(isGone ? { group: group.id, gone: true } : changes!)]
   }
 
   apply(payload: Uint8Array): void {
-    if (!this.#isKept) return
+    if (!this.isKept) return
     if (payload[0] !== changeType) throw new RangeError(`Group entry of type ${payload[0]}.`)
     this.#applyJson(parse(payload) as GroupJson)
   }
 
   snapshot(): Uint8Array {
-    const groups = this.#isKept ? [...this.groups.values()].map((group) => group.toJson()) : []
+    const groups = this.isKept ? [...this.groups.values()].map((group) => group.toJson()) : []
     return format(snapshotVersion, groups)
   }
 
   restore(section: Uint8Array): void {
-    if (!this.#isKept) return
+    if (!this.isKept) return
     if (section[0] !== snapshotVersion) throw new RangeError(`Groups of version ${section[0]}.`)
     for (const json of parse(section) as GroupJson[]) this.#applyJson(json)
   }

@@ -5,7 +5,7 @@
 import type { Clock, Timer } from '../../../kit/clock.ts'
 import type { Logger } from '../../../kit/logger.ts'
 import { GatewayError } from '../../../model/errors.ts'
-import { isPassing } from '../disk/disk.ts'
+import { DiskFullError, isPassing } from '../disk/disk.ts'
 import type { Committer, JournalPosition } from './committer.ts'
 import type { SnapshotStore } from './snapshot.ts'
 
@@ -40,6 +40,8 @@ export interface CheckpointParts {
   readonly journalBytes: () => number
   /** Appends are refused until journal files are free again. */
   readonly isCrowded: () => boolean
+  /** A write of a checkpoint met a full disk. */
+  readonly onDiskFull: () => void
   /** Frees the journal before this position. */
   readonly recycle: (before: JournalPosition) => void
   readonly meter: { checkpoint(seconds: number): void }
@@ -55,10 +57,16 @@ export class Checkpointer {
   #lastWriteMs: number
   #bytesSince = 0
   #stopped = false
+  #lacksSpace = false
 
   constructor(parts: CheckpointParts) {
     this.#parts = parts
     this.#lastMs = this.#lastWriteMs = parts.clock.monotonicMs()
+  }
+
+  /** The last one met a full disk. */
+  get lacksSpace(): boolean {
+    return this.#lacksSpace
   }
 
   start(): void {
@@ -107,6 +115,10 @@ export class Checkpointer {
   /** A full disk loses nothing, the journal still holds everything; any other error ends the engine. */
   #failed(error: unknown): never {
     const { logger, committer } = this.#parts
+    if (error instanceof DiskFullError) {
+      this.#lacksSpace = true
+      this.#parts.onDiskFull()
+    }
     if (isPassing(error)) logger.warn({ err: error }, 'A checkpoint has to wait for the disk.')
     else if (!(error instanceof GatewayError)) committer.fence(error)
     throw error
@@ -128,6 +140,7 @@ export class Checkpointer {
     await snapshots.save({ generation, logTimeMs, position, sections })
     await snapshots.prune()
     state.kept(snapshots.neededPositions)
+    this.#lacksSpace = false
     this.#lastFrameSeq = frameSeq
     this.#lastMs = clock.monotonicMs()
     this.#bytesSince -= bytes
@@ -138,7 +151,7 @@ export class Checkpointer {
   #check(): void {
     // The journal is kept from the older of two snapshots on: without new frames too, it takes a
     // second one to free what lies between them.
-    if (this.#parts.isCrowded()) return this.request()
+    if (this.#lacksSpace || this.#parts.isCrowded()) return this.request()
     const isNew = this.#parts.committer.durableSeq !== this.#lastFrameSeq
     // Files are removed behind the older of two snapshots only: the last removal takes one more.
     if (!isNew && !this.#parts.state.wantsCheckpoint()) return

@@ -74,6 +74,8 @@ export class Committer {
   #file: JournalFile
   #offset: number
   #nextSeq: number
+  /** Of the queue and the frame being written, as they will stand in the file. */
+  #waitingBytes = 0
   #durableSeq: number
   #pumpIsDue = false
   #fenced = false
@@ -99,6 +101,16 @@ export class Committer {
   /** Whether everything that joined is durable. */
   get idle(): boolean {
     return this.#writing === undefined && this.#queue.length === 0
+  }
+
+  /** How far the present file is spoken for: by what was written, and by all that waits. */
+  get reach(): number {
+    return this.#offset + this.#waitingBytes
+  }
+
+  /** Bytes that joined and are not durable. */
+  get waitingBytes(): number {
+    return this.#waitingBytes
   }
 
   /** Only when idle or inside an answer: what stands behind the last durable frame. */
@@ -180,8 +192,11 @@ export class Committer {
       group = { seq: this.#nextSeq++, entries: [], answers: [], bytes: frameHeaderBytes }
       this.#open = group
       this.#queue.push(group)
+      this.#waitingBytes += paddedBytes(group.bytes)
     }
+    const before = paddedBytes(group.bytes)
     group.bytes += bytes
+    this.#waitingBytes += paddedBytes(group.bytes) - before
     if (this.#writing === undefined && !this.#pumpIsDue) {
       // In a microtask, so that calls made in one turn share the first frame.
       this.#pumpIsDue = true
@@ -232,6 +247,7 @@ export class Committer {
     if (this.#fenced) return
     const bytes = paddedBytes(group.bytes)
     this.#offset += bytes
+    this.#waitingBytes -= bytes
     this.#durableSeq = group.seq
     this.#writing = undefined
     this.#parts.listener.reveal(group.entries, group.seq)

@@ -6,7 +6,7 @@
 import type { Clock } from '../../../kit/clock.ts'
 import type { Logger } from '../../../kit/logger.ts'
 import { GatewayError } from '../../../model/errors.ts'
-import { produceTimeoutMs } from '../../../model/limits.ts'
+import { journalWaitingBytesMax, produceTimeoutMs } from '../../../model/limits.ts'
 import type { Disk } from '../disk/disk.ts'
 import { isPassing } from '../disk/disk.ts'
 import { Checkpointer } from './checkpoint.ts'
@@ -103,6 +103,9 @@ export interface JournalParts {
   readonly onFence: (cause: unknown) => void
   /** An operator's word to give up what stands behind damage in the journal. */
   readonly recover?: typeof dropDamagedJournal
+  /** A write outside of the journal's own files met a full disk. */
+  readonly onDiskFull: () => void
+  readonly hasSpace: () => boolean
 }
 
 export class Journal implements JournalWriter {
@@ -129,6 +132,7 @@ export class Journal implements JournalWriter {
       logger,
       sizes,
       onFailure: (cause) => this.fence(cause),
+      hasSpace: parts.hasSpace,
     })
     this.#machines = new Map(parts.machines.map((machine) => [machine.kind, machine]))
     this.#snapshots = new SnapshotStore(disk)
@@ -145,7 +149,42 @@ export class Journal implements JournalWriter {
 
   /** Three quarters of the journal cannot be used again: the rest is for metadata, the way out. */
   get crowded(): boolean {
-    return this.#files.isCrowded
+    const reach = this.#committer?.reach
+    return reach !== undefined && !this.#files.hasRoomForAppends(reach)
+  }
+
+  /** What was written and cannot be written over yet, bytes. */
+  get heldBytes(): number {
+    return this.#committer === undefined ? 0 : this.#files.heldBytes(this.#committer.reach)
+  }
+
+  /** Whether a checkpoint that met a full disk is still to be made. */
+  get waitsForSpace(): boolean {
+    return this.#checkpointer?.lacksSpace === true
+  }
+
+  /** Whether it is for want of space that the journal is crowded. */
+  get lacksSpace(): boolean {
+    return this.waitsForSpace || this.#files.lacksSpace || !this.#parts.hasSpace()
+  }
+
+  /**
+   * Why a change of metadata or offsets cannot be taken now; asked before it is applied. The reserve
+   * lasts for long, but not for ever, and what waits for the disk waits in memory.
+   */
+  refusal(bytes: number): GatewayError | undefined {
+    const committer = this.#committer
+    if (committer === undefined || this.#closed) return undefined
+    if (!this.#files.hasRoomFor(committer.reach, bytes)) {
+      return this.lacksSpace
+        ? new GatewayError('DISK_FULL', 'The disk is full, and so is the reserve of the journal.')
+        : new GatewayError('OVERLOADED', 'Checkpoints cannot keep up with the journal.')
+    }
+    if (committer.waitingBytes + bytes <= journalWaitingBytesMax) return undefined
+    return new GatewayError(
+      'OVERLOADED',
+      `${committer.waitingBytes} bytes wait for the journal; the limit is ${journalWaitingBytesMax}.`,
+    )
   }
 
   get fenced(): boolean {
@@ -498,7 +537,8 @@ export class Journal implements JournalWriter {
       generation: this.#generation,
       logTimeMs: () => this.logTimeMs(),
       journalBytes: () => this.#files.bytes,
-      isCrowded: () => this.#files.isCrowded,
+      isCrowded: () => this.crowded,
+      onDiskFull: this.#parts.onDiskFull,
       recycle: (before) => this.#files.recycle(before.fileSeq),
       state: {
         sections: () => this.#sections(),

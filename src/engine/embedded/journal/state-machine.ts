@@ -3,11 +3,13 @@
  *
  * One total order holds for everything: a change is applied when its entry joins the open commit
  * group ("applied early"), and shown to callers only when that frame is durable ("shown late").
- * So a live verb of a state machine (1) checks against the newest state, (2) encodes its change,
- * (3) applies it and hands it to `JournalWriter.write` in the same turn, with no `await` between,
- * and (4) answers after the returned promise resolves. A read takes what it wants from the newest
- * state in one turn, then awaits `JournalWriter.settled()` before it answers.
+ * So a live verb of a state machine (1) checks against the newest state, and by `refusal` that there
+ * is room, (2) encodes its change, (3) applies it and hands it to `JournalWriter.write` in the same
+ * turn, with no `await` between, and (4) answers after the returned promise resolves. A read takes
+ * what it wants from the newest state in one turn, then awaits `JournalWriter.settled()` before it
+ * answers.
  */
+import type { GatewayError } from '../../../model/errors.ts'
 
 /** Kinds of journal entries on disk; the numbers are part of the format. */
 export const entryKinds = { BATCH: 1, META: 2, OFFSETS: 3, GROUP: 4 } as const
@@ -29,6 +31,8 @@ export interface StateMachine {
 }
 
 export interface JournalWriter {
+  /** Why an entry of about so many bytes cannot be taken now: DISK_FULL or OVERLOADED, nothing applied. */
+  refusal(bytes: number): GatewayError | undefined
   /**
    * Joins the open commit group, all entries in one frame. Resolves when the frame is durable;
    * rejects with IO_ERROR (`applied: maybe`) when the disk failed, after which the engine is fenced,

@@ -30,6 +30,8 @@ const offsetsPerSegmentMax = 0x7fff_ffff
 /** One segment write takes at most so much, so that partitions take turns. */
 const runBytesMax = 4 * 1024 * 1024
 const runBatchesMax = 4096
+/** Empty places at the head of a ring: a folder has many partitions, and most are still. */
+const emptySlotsMax = 32
 /** Beyond so many the count is not the news any more. */
 const damageNotedMax = 10_000
 
@@ -195,7 +197,7 @@ export class PartitionLog implements BatchOwner {
     // A deleted partition has let go of everything already.
     if (this.#ring[this.#head] !== batch) return
     this.#ring[this.#head++] = undefined as never
-    if (this.#head > 1024 && this.#head * 2 > this.#ring.length) {
+    if (this.#head > emptySlotsMax && this.#head * 2 > this.#ring.length) {
       this.#ring = this.#ring.slice(this.#head)
       this.#unwritten -= this.#head
       this.#head = 0
@@ -501,6 +503,7 @@ export class PartitionLog implements BatchOwner {
     if (active !== undefined) {
       active.finish()
       active.isSealed = true
+      this.#files.onRoll()
     }
     const segment = new Segment(this.folder, base, this.#files, true)
     this.#segments.push(segment)

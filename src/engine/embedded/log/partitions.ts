@@ -39,6 +39,8 @@ export interface PartitionsParts {
   readonly hotTailBytes: number
   readonly openSegments: number
   readonly onDiskFull: () => void
+  /** A partition has begun a new segment. */
+  readonly onRoll: () => void
   readonly onFailure: (cause: unknown) => void
 }
 
@@ -71,7 +73,7 @@ export class Partitions implements BatchKeeper {
   constructor(parts: PartitionsParts) {
     const { disk, clock, logger, onDiskFull, onFailure } = parts
     this.#disk = disk
-    this.#files = { disk, openFiles: new OpenFiles(parts.openSegments) }
+    this.#files = { disk, openFiles: new OpenFiles(parts.openSegments), onRoll: parts.onRoll }
     this.#hotTail = new HotTail(parts.hotTailBytes)
     this.watchers = new Watchers(clock, logger)
     this.folders = new PartitionFolders(disk, logger, this.hold)

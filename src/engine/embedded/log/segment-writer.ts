@@ -35,6 +35,8 @@ export class SegmentWriter {
   #head = 0
   #busy = 0
   #waitsForSpace = false
+  /** A write met a full disk, and none has succeeded since. */
+  #hasMetFull = false
   #stopped = false
   #isHurried = false
   /** Frames with outstanding segment writes, in order. */
@@ -50,7 +52,8 @@ export class SegmentWriter {
 
   /** Whether writes are held back because the disk is full. */
   get waitsForSpace(): boolean {
-    return this.#waitsForSpace
+    const isRetrying = this.#busy > 0 || this.#head < this.#queue.length
+    return this.#waitsForSpace || (this.#hasMetFull && isRetrying)
   }
 
   /** Notes the batches of a durable frame, so that `written` can wait for them. */
@@ -144,6 +147,7 @@ export class SegmentWriter {
 
   #done(log: PartitionLog, run: SegmentRun): void {
     log.isQueued = false
+    this.#hasMetFull = false
     // A topic deleted during the write has let go of its batches in `discard`.
     if (!log.isDropped) {
       // Only now: a checkpoint that took the mark before the write had returned would miss its bytes.
@@ -167,7 +171,10 @@ export class SegmentWriter {
       return this.#parts.onFailure(error)
     }
     if (this.#isHurried) return this.#giveUp(error)
-    if (error instanceof DiskFullError) this.#parts.onDiskFull()
+    if (error instanceof DiskFullError) {
+      this.#hasMetFull = true
+      this.#parts.onDiskFull()
+    }
     if (!this.#waitsForSpace) {
       this.#waitsForSpace = true
       this.#parts.logger.warn({ err: error }, 'Segment writes wait; batches stay in memory.')

@@ -154,7 +154,12 @@ export interface paths {
         /** Read records of one partition */
         get: operations["readPartition"];
         put?: never;
-        post?: never;
+        /**
+         * Write records to one partition, if it ends where the caller believes
+         * @description Takes the same bodies as the topic's records. With `expectedEnd` the request is all or nothing,
+         *     and 412 `PRECONDITION` when the partition does not end exactly there.
+         */
+        post: operations["postPartition"];
         delete?: never;
         options?: never;
         head?: never;
@@ -402,6 +407,8 @@ export interface components {
             results: components["schemas"]["ProduceResult"][];
             /** @description How many results are errors; absent when there are none. */
             failed?: number;
+            /** @description True when the request had been stored before under its `Idempotency-Key`; else absent. */
+            deduplicated?: boolean;
         };
         /** @description Offsets `from` up to but not including `to` are gone. */
         Gap: {
@@ -646,9 +653,17 @@ export interface components {
         Replay: boolean;
         /** @description How long the request may wait to become durable; decided later it answers 503 with `applied` `maybe`. */
         TimeoutMs: number;
+        /** @description The offset that the first record of this request must get. */
+        ExpectedEnd: components["schemas"]["Offset"];
         /** @description Key of every record of this request. */
         EbbgateKey: string;
-        /** @description Refused with 422 `UNSUPPORTED` while the engine's capability `idempotencyKeys` is `none`. */
+        /**
+         * @description A retry under the same key is stored once and answered like the first try, with `deduplicated`.
+         *     Scope: the caller, this path, the key. Bare or in double quotes. Known for 24 hours of service,
+         *     shorter where there are more than a million newer ones. Another request under the same key is
+         *     422 `IDEMPOTENCY_MISMATCH`; a keyed request has at most 16 MiB. Refused with 422 `UNSUPPORTED`
+         *     while the engine's capability `idempotencyKeys` is `none`.
+         */
         IdempotencyKey: string;
         /** @description `return=minimal` answers 204 when everything was stored. */
         Prefer: string;
@@ -657,6 +672,8 @@ export interface components {
     headers: {
         /** @description Names this answer in the gateway's log. */
         RequestId: string;
+        /** @description `true` when the request had been stored before under its `Idempotency-Key`; else absent. */
+        Deduplicated: "true";
         /** @description Seconds after which the same request may succeed. */
         RetryAfter: number;
         /** @description Where the next read goes on; not sent with an NDJSON export. */
@@ -946,7 +963,13 @@ export interface operations {
             header?: {
                 /** @description Key of every record of this request. */
                 "Ebbgate-Key"?: components["parameters"]["EbbgateKey"];
-                /** @description Refused with 422 `UNSUPPORTED` while the engine's capability `idempotencyKeys` is `none`. */
+                /**
+                 * @description A retry under the same key is stored once and answered like the first try, with `deduplicated`.
+                 *     Scope: the caller, this path, the key. Bare or in double quotes. Known for 24 hours of service,
+                 *     shorter where there are more than a million newer ones. Another request under the same key is
+                 *     422 `IDEMPOTENCY_MISMATCH`; a keyed request has at most 16 MiB. Refused with 422 `UNSUPPORTED`
+                 *     while the engine's capability `idempotencyKeys` is `none`.
+                 */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /** @description `return=minimal` answers 204 when everything was stored. */
                 Prefer?: components["parameters"]["Prefer"];
@@ -973,6 +996,7 @@ export interface operations {
                     "Ebbgate-Records"?: number;
                     /** @description How many records were not; absent when there are none. */
                     "Ebbgate-Failed"?: number;
+                    "Ebbgate-Deduplicated": components["headers"]["Deduplicated"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -987,12 +1011,14 @@ export interface operations {
                     "Ebbgate-Records"?: number;
                     /** @description How many records were not; absent when there are none. */
                     "Ebbgate-Failed"?: number;
+                    "Ebbgate-Deduplicated": components["headers"]["Deduplicated"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
             400: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
+            412: components["responses"]["Problem"];
             413: components["responses"]["Problem"];
             415: components["responses"]["Problem"];
             422: components["responses"]["Problem"];
@@ -1045,7 +1071,13 @@ export interface operations {
             header?: {
                 /** @description Key of every record of this request. */
                 "Ebbgate-Key"?: components["parameters"]["EbbgateKey"];
-                /** @description Refused with 422 `UNSUPPORTED` while the engine's capability `idempotencyKeys` is `none`. */
+                /**
+                 * @description A retry under the same key is stored once and answered like the first try, with `deduplicated`.
+                 *     Scope: the caller, this path, the key. Bare or in double quotes. Known for 24 hours of service,
+                 *     shorter where there are more than a million newer ones. Another request under the same key is
+                 *     422 `IDEMPOTENCY_MISMATCH`; a keyed request has at most 16 MiB. Refused with 422 `UNSUPPORTED`
+                 *     while the engine's capability `idempotencyKeys` is `none`.
+                 */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /** @description `return=minimal` answers 204 when everything was stored. */
                 Prefer?: components["parameters"]["Prefer"];
@@ -1072,6 +1104,7 @@ export interface operations {
                     "Ebbgate-Records"?: number;
                     /** @description How many records were not; absent when there are none. */
                     "Ebbgate-Failed"?: number;
+                    "Ebbgate-Deduplicated": components["headers"]["Deduplicated"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1086,12 +1119,14 @@ export interface operations {
                     "Ebbgate-Records"?: number;
                     /** @description How many records were not; absent when there are none. */
                     "Ebbgate-Failed"?: number;
+                    "Ebbgate-Deduplicated": components["headers"]["Deduplicated"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
             400: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
+            412: components["responses"]["Problem"];
             413: components["responses"]["Problem"];
             415: components["responses"]["Problem"];
             422: components["responses"]["Problem"];
@@ -1230,6 +1265,115 @@ export interface operations {
             400: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
             410: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    postPartition: {
+        parameters: {
+            query?: {
+                /** @description The offset that the first record of this request must get. */
+                expectedEnd?: components["parameters"]["ExpectedEnd"];
+                /** @description Key of every record of this request. URLs end up in access logs; `Ebbgate-Key` does not. */
+                key?: components["parameters"]["Key"];
+                /** @description A JSON pointer into each record; what it finds is the record's key, null or nothing means no key. */
+                keyFrom?: components["parameters"]["KeyFrom"];
+                /** @description Timestamp of every record of this request; absent, the time of the append. */
+                timestamp?: components["parameters"]["Timestamp"];
+                /** @description Text is one record per line. */
+                lines?: components["parameters"]["Lines"];
+                /** @description `none` never splits a body: an array is one record, more than one value is refused. */
+                batch?: components["parameters"]["Batch"];
+                /** @description One bad record refuses the whole request; nothing is stored then. */
+                atomic?: components["parameters"]["Atomic"];
+                /** @description With a key and an empty body, stores a null value. */
+                tombstone?: components["parameters"]["Tombstone"];
+                /** @description Envelope records as they were read may name `topic`, `partition` and `offset`, which are then ignored. */
+                replay?: components["parameters"]["Replay"];
+                /** @description How long the request may wait to become durable; decided later it answers 503 with `applied` `maybe`. */
+                timeoutMs?: components["parameters"]["TimeoutMs"];
+            };
+            header?: {
+                /** @description Key of every record of this request. */
+                "Ebbgate-Key"?: components["parameters"]["EbbgateKey"];
+                /**
+                 * @description A retry under the same key is stored once and answered like the first try, with `deduplicated`.
+                 *     Scope: the caller, this path, the key. Bare or in double quotes. Known for 24 hours of service,
+                 *     shorter where there are more than a million newer ones. Another request under the same key is
+                 *     422 `IDEMPOTENCY_MISMATCH`; a keyed request has at most 16 MiB. Refused with 422 `UNSUPPORTED`
+                 *     while the engine's capability `idempotencyKeys` is `none`.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /** @description `return=minimal` answers 204 when everything was stored. */
+                Prefer?: components["parameters"]["Prefer"];
+            };
+            path: {
+                topic: components["parameters"]["Topic"];
+                partition: components["parameters"]["Partition"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "*/*": unknown;
+            };
+        };
+        responses: {
+            /**
+             * @description One result per record, in order. Records that can never be stored are reported in `results`,
+             *     counted in `failed` and in the header `Ebbgate-Failed`; the others are durable.
+             */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    /** @description How many records were stored. */
+                    "Ebbgate-Records"?: number;
+                    /** @description How many records were not; absent when there are none. */
+                    "Ebbgate-Failed"?: number;
+                    "Ebbgate-Deduplicated": components["headers"]["Deduplicated"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProduceAnswer"];
+                };
+            };
+            /** @description All records are durable and `Prefer` was `return=minimal`. */
+            204: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    /** @description How many records were stored. */
+                    "Ebbgate-Records"?: number;
+                    /** @description How many records were not; absent when there are none. */
+                    "Ebbgate-Failed"?: number;
+                    "Ebbgate-Deduplicated": components["headers"]["Deduplicated"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            412: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            /**
+             * @description A reason that passes. A problem document when the request was refused as a whole; results when
+             *     some records were decided one by one.
+             */
+            503: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    /** @description How many records were stored. */
+                    "Ebbgate-Records"?: number;
+                    /** @description How many records were not. */
+                    "Ebbgate-Failed"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": components["schemas"]["ProduceAnswer"];
+                };
+            };
             default: components["responses"]["Problem"];
         };
     };

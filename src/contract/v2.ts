@@ -383,6 +383,11 @@ export interface components {
         };
     };
     parameters: {
+        /**
+         * @description A retry under the same key is stored once and answered like the first try. Scope: the caller,
+         *     this path, the key; known for 24 hours of service. Not in the original contract.
+         */
+        IdempotencyKey: string;
         Topic: string;
         PartitionId: number;
         Group: string;
@@ -394,6 +399,8 @@ export interface components {
         RequestId: string;
         /** @description Seconds after which the same request may succeed. */
         RetryAfter: number;
+        /** @description `true` when the request had been stored before under its `Idempotency-Key`; else absent. */
+        Deduplicated: "true";
     };
     pathItems: never;
 }
@@ -521,7 +528,13 @@ export interface operations {
     produceToTopic: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A retry under the same key is stored once and answered like the first try. Scope: the caller,
+                 *     this path, the key; known for 24 hours of service. Not in the original contract.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path: {
                 topic: components["parameters"]["Topic"];
             };
@@ -538,6 +551,7 @@ export interface operations {
             200: {
                 headers: {
                     "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    "Ebbgate-Deduplicated": components["headers"]["Deduplicated"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -624,7 +638,13 @@ export interface operations {
     produceToPartition: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A retry under the same key is stored once and answered like the first try. Scope: the caller,
+                 *     this path, the key; known for 24 hours of service. Not in the original contract.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
             path: {
                 topic: components["parameters"]["Topic"];
                 partition: components["parameters"]["PartitionId"];
@@ -642,6 +662,7 @@ export interface operations {
             200: {
                 headers: {
                     "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    "Ebbgate-Deduplicated": components["headers"]["Deduplicated"];
                     [name: string]: unknown;
                 };
                 content: {

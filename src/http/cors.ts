@@ -18,6 +18,7 @@ const exposedHeaders = [
   'Ebbgate-Position',
   'Ebbgate-Records',
   'Ebbgate-Failed',
+  'Ebbgate-Deduplicated',
   'Ebbgate-Request-Id',
   'Ebbgate-Cursor',
   'Ebbgate-Skip-To',

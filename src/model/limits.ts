@@ -20,6 +20,8 @@ export const jsonDepthPortable = 64
 export const timestampAheadMsDefault = 3_600_000
 /** Headers of one record: their names and values are copied one by one, so their number is bounded. */
 export const headersPerRecordMax = 1_000
+/** Characters of an `Idempotency-Key`: a UUID has 36, some senders join several ids. */
+export const idempotencyKeyCharsMax = 512
 /** Bodies being read, over the whole process, bytes; above it new bodies answer OVERLOADED. */
 export const bodyBytesInFlightMax = 256 * MiB
 

@@ -8,14 +8,24 @@ import type { Transactions } from '../engine/transactions.ts'
 import { singleRecordBatchBytes, writeBatch } from '../model/batch-writer.ts'
 import type { ErrorCode } from '../model/errors.ts'
 import { GatewayError, toGatewayError } from '../model/errors.ts'
-import { headersPerRecordMax, produceTimeoutMs, recordsPerRequestMax } from '../model/limits.ts'
+import {
+  clientKeyTtlMs,
+  headersPerRecordMax,
+  produceTimeoutMs,
+  recordsPerRequestMax,
+} from '../model/limits.ts'
 import type { Offset } from '../model/offset.ts'
 import type { Principal } from '../model/principal.ts'
 import type { NewRecord } from '../model/record.ts'
 import { isInternalTopic, isTopicName } from '../model/topic.ts'
 import type { PlannedBatch } from './batch-builder.ts'
 import { planBatches } from './batch-builder.ts'
+import { readMemo, writeMemo } from './memo.ts'
 import { partitionOfKey, StickyPartitions } from './partitioner.ts'
+import type { RecordResult } from './record-result.ts'
+import { spread, unknownOffset } from './record-result.ts'
+
+export type { RecordResult } from './record-result.ts'
 
 export interface ProduceRequest {
   readonly topic: string
@@ -23,6 +33,8 @@ export interface ProduceRequest {
   readonly records: readonly (NewRecord | GatewayError)[]
   /** One bad record refuses all, and all become visible together. */
   readonly atomic?: boolean
+  /** Conditional append: PRECONDITION unless the partition that all records name ends here. Atomic. */
+  readonly expectedEnd?: Offset
   /** A missing topic is made, with one partition. */
   readonly autoCreate?: boolean
   /** Until it is durable or refused, ms. */
@@ -30,10 +42,20 @@ export interface ProduceRequest {
   readonly signal?: AbortSignal
 }
 
-/** `offset` is -1 where an engine knows that it took the record, but no longer where it stands. */
-export type RecordResult =
-  | { readonly partition: number; readonly offset: Offset; readonly timestamp: number }
-  | { readonly error: GatewayError }
+/** Names a request, so that its repetition is known and answered like the first. */
+export interface RequestKey {
+  /** The whole scope: who asks, by which route, under which key. */
+  readonly value: string
+  /** Hash of everything that the answer depends on. */
+  readonly fingerprint: Uint8Array
+}
+
+/** What a keyed request is answered, now or when it came first. */
+export interface KeyedAnswer {
+  readonly results: readonly RecordResult[]
+  /** The request had been stored before. */
+  readonly deduplicated: boolean
+}
 
 /** What the write path reports. */
 export interface ProduceMeter {
@@ -51,7 +73,7 @@ export const noProduceMeter: ProduceMeter = {
 export interface ProducerParts {
   readonly log: Log
   readonly topics: Topics
-  /** For atomic requests that need more than one batch. */
+  /** For atomic requests that need more than one batch, and for keyed ones. */
   readonly transactions: Transactions
   readonly clock: Clock
   readonly random: Random
@@ -90,19 +112,60 @@ export class Producer {
       if (topic === undefined) {
         const begunMs = this.#clock.monotonicMs()
         topic = await this.#missing(request, options)
-        const spentMs = this.#clock.monotonicMs() - begunMs
-        options = { ...options, timeoutMs: Math.max(options.timeoutMs - spentMs, 1) }
+        options = this.#left(options, begunMs)
       }
       const only = records.length === 1 ? records[0]! : undefined
-      if (only === undefined || only instanceof GatewayError) {
+      const isPlain = request.expectedEnd === undefined
+      if (only === undefined || only instanceof GatewayError || !isPlain) {
         return await this.#produceMany(topic, request, options)
       }
       return [await this.#produceOne(topic, only, options)]
     } catch (error) {
-      const refused = toGatewayError(error)
-      this.#meter.failed(request.topic, records.length, refused.code)
-      throw refused
+      throw this.#refused(request, error)
     }
+  }
+
+  /**
+   * The same under a key: all batches are one transaction of the engine, so a retry is stored once and
+   * answered like the first try, refused records included. A request of which nothing was stored leaves
+   * its key free. Throws IDEMPOTENCY_MISMATCH where the key was used for another request.
+   */
+  async produceOnce(
+    _principal: Principal,
+    request: ProduceRequest,
+    { value, fingerprint }: RequestKey,
+  ): Promise<KeyedAnswer> {
+    const key = { value, fingerprint, space: clientSpace, ttlMs: clientKeyTtlMs }
+    try {
+      checkCount(request.records.length)
+      const begunMs = this.#clock.monotonicMs()
+      const left = (): CallOptions => this.#left(callOptions(request), begunMs)
+      // Before the topic: an answer is kept beyond its topic's end, and must not make it again.
+      const first = await this.#transactions.recall(key, callOptions(request))
+      if (first !== undefined) return { results: readMemo(first), deduplicated: true }
+      const topic = this.#known(request.topic) ?? (await this.#missing(request, left()))
+      const plan = this.#plan(topic, request)
+      const { batches, entries, results, nowMs } = plan
+      if (entries.length === 0) return { results: this.#told(topic, plan, []), deduplicated: false }
+      const memo = writeMemo(batches, results, nowMs)
+      const transaction = { entries, key: { ...key, memo } }
+      const answer = await this.#transactions.transact(transaction, left())
+      if (answer.deduplicated) return { results: readMemo(answer), deduplicated: true }
+      return { results: this.#told(topic, plan, answer.results), deduplicated: false }
+    } catch (error) {
+      throw this.#refused(request, error)
+    }
+  }
+
+  #left(options: CallOptions, begunMs: number): CallOptions {
+    const spentMs = this.#clock.monotonicMs() - begunMs
+    return { ...options, timeoutMs: Math.max(options.timeoutMs - spentMs, 1) }
+  }
+
+  #refused({ topic, records }: ProduceRequest, error: unknown): GatewayError {
+    const refused = toGatewayError(error)
+    this.#meter.failed(topic, records.length, refused.code)
+    return refused
   }
 
   /** The common case by itself: no plan, no maps. */
@@ -127,9 +190,21 @@ export class Producer {
 
   async #produceMany(
     topic: TopicDescription,
-    { records, atomic = false }: ProduceRequest,
+    request: ProduceRequest,
     options: CallOptions,
   ): Promise<readonly RecordResult[]> {
+    const plan = this.#plan(topic, request)
+    const { batches, entries } = plan
+    const answers =
+      isAtomic(request) && batches.length > 1
+        ? (await this.#transactions.transact({ entries }, options)).results
+        : await this.#append(batches, entries, options)
+    return this.#told(topic, plan, answers)
+  }
+
+  /** Places the records and builds their batches. Throws for an atomic request with a bad record. */
+  #plan(topic: TopicDescription, request: ProduceRequest): Plan {
+    const { records, expectedEnd } = request
     const nowMs = this.#clock.wallMs()
     const results = new Array<RecordResult>(records.length)
     const partitions = new Int32Array(records.length)
@@ -138,7 +213,9 @@ export class Producer {
       const record = records[place]!
       const refused = refusal(topic, record, nowMs)
       if (refused !== undefined) {
-        if (atomic) throw notAtomic(place, records.length, refused)
+        // The condition names the partition, so without it the condition itself means nothing.
+        if (expectedEnd !== undefined && refused.code === 'UNKNOWN_PARTITION') throw refused
+        if (isAtomic(request)) throw notAtomic(place, records.length, refused)
         results[place] = { error: refused }
         partitions[place] = -1
         continue
@@ -148,15 +225,18 @@ export class Producer {
         (sticky ??= this.#sticky.next(topic.name, topic.partitions))
     }
     const batches = planBatches(records, partitions, topic.maxBatchBytes)
-    const entries = batches.map(({ partition, records: planned }) => ({
+    const entries = batches.map(({ partition, records: planned }, i): AppendEntry => ({
       tp: { topic: topic.name, partition },
       batch: writeBatch(planned, nowMs, topic.compression),
       trusted: true,
+      ...(i === 0 && expectedEnd !== undefined ? { expectedEnd } : {}),
     }))
-    const answers =
-      atomic && batches.length > 1
-        ? (await this.#transactions.transact({ entries }, options)).results
-        : await this.#append(batches, entries, options)
+    return { nowMs, batches, entries, results }
+  }
+
+  /** The results of all records, and the meter knows of them. */
+  #told(topic: TopicDescription, plan: Plan, answers: readonly AppendResult[]): RecordResult[] {
+    const { nowMs, batches, entries, results } = plan
     for (let i = 0; i < batches.length; i++) {
       const answer = answers[i]!
       spread(batches[i]!, answer, nowMs, results)
@@ -215,12 +295,7 @@ export class Producer {
         `The log is busy: ${inFlightBytes} bytes are waiting to be written, the limit is ${high}.`,
       )
     }
-    if (recordCount > recordsPerRequestMax) {
-      throw new GatewayError(
-        'BODY_TOO_LARGE',
-        `A request holds at most ${recordsPerRequestMax} records, this one has ${recordCount}.`,
-      )
-    }
+    checkCount(recordCount)
   }
 
   /** Internal topics do not exist at any door. */
@@ -243,8 +318,29 @@ export class Producer {
   }
 }
 
-/** What an answer says where the engine knows no offset, as in Kafka. */
-const unknownOffset = -1
+/** All clients share the budget of their keys. */
+const clientSpace = 'clients'
+
+/** A request as it goes to the engine. */
+interface Plan {
+  readonly nowMs: number
+  readonly batches: readonly PlannedBatch[]
+  readonly entries: readonly AppendEntry[]
+  /** The refused records; the others get theirs from the engine. */
+  readonly results: RecordResult[]
+}
+
+function isAtomic({ atomic = false, expectedEnd }: ProduceRequest): boolean {
+  return atomic || expectedEnd !== undefined
+}
+
+function checkCount(recordCount: number): void {
+  if (recordCount <= recordsPerRequestMax) return
+  throw new GatewayError(
+    'BODY_TOO_LARGE',
+    `A request holds at most ${recordsPerRequestMax} records, this one has ${recordCount}.`,
+  )
+}
 
 function callOptions({ timeoutMs = produceTimeoutMs, signal }: ProduceRequest): CallOptions {
   return signal === undefined ? { timeoutMs } : { timeoutMs, signal }
@@ -302,25 +398,6 @@ function refusal(
     'RECORD_TOO_LARGE',
     `The record takes ${bytes} bytes, and max.message.bytes of topic '${topic.name}' is ${topic.maxBatchBytes}.`,
   )
-}
-
-/** Gives each record of a batch its own result. */
-function spread(
-  { partition, records, places }: PlannedBatch,
-  { error, offsets, logAppendTime }: AppendResult,
-  nowMs: number,
-  results: RecordResult[],
-): void {
-  for (let i = 0; i < places.length; i++) {
-    results[places[i]!] =
-      error !== undefined
-        ? { error }
-        : {
-            partition,
-            offset: offsets === undefined ? unknownOffset : offsets.base + i,
-            timestamp: logAppendTime ?? records[i]!.timestamp ?? nowMs,
-          }
-  }
 }
 
 function notAtomic(place: number, count: number, { message, code }: GatewayError): GatewayError {

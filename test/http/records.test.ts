@@ -338,13 +338,6 @@ test('HEAD on the records route tells shippers that the topic is there', async (
   await http.head(`/v1/topics/${topic}/records`).expect(200)
 })
 
-test('an Idempotency-Key is refused before anything is stored, while it cannot be kept', async () => {
-  const topic = await newTopic()
-  const response = await produce(topic).set('Idempotency-Key', 'a1').send('x').expect(422)
-  assert.equal(problemOf(response).code, 'UNSUPPORTED')
-  assert.deepEqual(await storedTexts(topic), [])
-})
-
 test('a query that cannot be decoded is refused, not stored as it was typed', async () => {
   const topic = await newTopic()
   for (const query of ['key=caf%E9', 'key=100%', '%zz=1']) {

@@ -611,10 +611,3 @@ test('the proxy shows itself to those who look for it', async () => {
   assert.deepEqual((await http.post('/').expect(200)).body, {})
   assert.deepEqual((await http.get('/brokers').expect(200)).body, { brokers: [1] })
 })
-
-test('an Idempotency-Key is refused while it cannot be kept', async () => {
-  const topic = fresh('keyed')
-  const response = await produce(topic, { records: [{ value: 1 }] }).set('Idempotency-Key', 'a')
-  assert.deepEqual([response.status, errorOf(response).error_code], [400, 40002])
-  await http.get(`/topics/${topic}`).expect(404)
-})

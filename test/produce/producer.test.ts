@@ -531,3 +531,27 @@ test('real events keep every byte, digit and twin', async (t) => {
   )
   assert.deepEqual(texts(await stored(0)), sent)
 })
+
+test('a keyed retry gets the first answer after the topic has grown, and is counted once', async (t) => {
+  const { producer, engine, meter, stored } = await bench(t, { partitions: 2 })
+  const records = ['u1', 'u2', 'u3', 'u4'].map((key): NewRecord => ({
+    key: Buffer.from(key),
+    value: Buffer.from(key),
+    headers: [],
+  }))
+  const bad = { ...records[0]!, timestamp: -1 }
+  const request = { topic: 'orders', records: [...records, bad, ...records] }
+  const key = { value: 'k', fingerprint: Buffer.from('f') }
+  const first = await producer.produceOnce(anonymous, request, key)
+  const counted = [...meter]
+  await engine.topics.grow([{ name: 'orders', partitions: 7 }], call)
+  const again = await producer.produceOnce(anonymous, request, key)
+  assert.deepEqual([first.deduplicated, again.deduplicated], [false, true])
+  const shown = (results: readonly RecordResult[]) =>
+    results.map((result) => ('error' in result ? result.error.message : result))
+  assert.deepEqual(shown(again.results), shown(first.results))
+  assert.deepEqual(meter, counted)
+  let count = 0
+  for (let partition = 0; partition < 7; partition++) count += (await stored(partition)).length
+  assert.equal(count, 8)
+})

@@ -10,10 +10,18 @@ import type { Place } from '../../model/place.ts'
 import { parsePlace } from '../../model/place.ts'
 import { formatPosition } from '../../model/position.ts'
 import { isInternalTopic, isTopicName } from '../../model/topic.ts'
-import type { ProduceRequest, Producer, RecordResult } from '../../produce/producer.ts'
+import type { NewRecord } from '../../model/record.ts'
+import type {
+  KeyedAnswer,
+  ProduceRequest,
+  Producer,
+  RecordResult,
+  RequestKey,
+} from '../../produce/producer.ts'
 import type { AnswersInFlight } from '../exchange/answers-in-flight.ts'
 import { baseUrl } from '../exchange/base-url.ts'
 import type { CallContext } from '../exchange/call.ts'
+import { deduplicatedHeader, requestKey } from '../exchange/idempotency-key.ts'
 import { retryAfterSeconds } from '../exchange/surface.ts'
 import { toRecords } from './body-records.ts'
 import { writeExportEnd, writeLines, writeReadAnswer, writeRecord, writeResults } from './wire.ts'
@@ -27,19 +35,29 @@ export interface RecordParts {
 }
 
 type RecordOperations =
-  'postRecords' | 'putRecords' | 'readRecords' | 'readPartition' | 'readRecord' | 'readTopics'
+  | 'postRecords'
+  | 'putRecords'
+  | 'postPartition'
+  | 'readRecords'
+  | 'readPartition'
+  | 'readRecord'
+  | 'readTopics'
 
 type ProduceCall = Parameters<Handlers<operations, CallContext>['postRecords']>[0]
+type PartitionProduceCall = Parameters<Handlers<operations, CallContext>['postPartition']>[0]
+type ProduceQuery = ProduceCall['query'] & PartitionProduceCall['query']
 type ProduceReply = Answer<operations['postRecords']>
 type ReadReply = Answer<operations['readRecords']>
 
 export function recordHandlers(
   parts: RecordParts,
 ): Pick<Handlers<operations, CallContext>, RecordOperations> {
-  const produce = (call: ProduceCall): Promise<ProduceReply> => produceRecords(parts, call)
+  const produce = (call: ProduceCall | PartitionProduceCall): Promise<ProduceReply> =>
+    produceRecords(parts, call)
   return {
     postRecords: produce,
     putRecords: produce,
+    postPartition: produce,
 
     readRecords(call) {
       const { partition: partitions, ...query } = call.query
@@ -73,49 +91,77 @@ export function recordHandlers(
   }
 }
 
-async function produceRecords(parts: RecordParts, call: ProduceCall): Promise<ProduceReply> {
-  const { headers, params, principal, query } = call
-  if (headers['idempotency-key'] !== undefined) {
-    throw new GatewayError(
-      'UNSUPPORTED',
-      'Idempotency-Key is not supported by this gateway yet; nothing was stored. Leave it out to store without it.',
-    )
-  }
+async function produceRecords(
+  parts: RecordParts,
+  call: ProduceCall | PartitionProduceCall,
+): Promise<ProduceReply> {
+  const { headers, params, query } = call
+  const { timeoutMs, atomic, ...switches } = query as ProduceQuery
+  const partition = 'partition' in params ? params.partition : undefined
+  const key = requestKey(
+    call,
+    ['native', params.topic, ...(partition === undefined ? [] : [partition])],
+    { ...switches, atomic, headers: decidingHeaders(headers) },
+  )
+  if (key !== undefined && wantsLines(headers.accept)) throw withoutEnd()
   const records = toRecords(call.bytes, {
     contentType: headers['content-type'],
     headers,
-    switches: query,
+    switches: partition === undefined ? switches : { ...switches, partition },
   })
-  const { atomic, timeoutMs } = query
-  const results = await produce(
-    parts,
-    call,
-    {
-      topic: params.topic,
-      records,
-      autoCreate: parts.autoCreate === 'all',
-      ...(atomic === undefined ? {} : { atomic }),
-      ...(timeoutMs === undefined ? {} : { timeoutMs }),
-    },
-    principal,
+  if (partition !== undefined) checkPartition(records, partition)
+  const { expectedEnd } = switches
+  const answer = await produce(parts, call, key, {
+    topic: params.topic,
+    records,
+    autoCreate: parts.autoCreate === 'all',
+    ...(atomic === undefined ? {} : { atomic }),
+    ...(expectedEnd === undefined ? {} : { expectedEnd }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  })
+  return answerProduce(answer, headers['prefer'] as string | undefined)
+}
+
+/** Everything in the headers that decides what is stored. */
+function decidingHeaders(headers: CallContext['headers']): unknown {
+  return Object.entries(headers)
+    .filter(([name]) => name === 'content-type' || /^ebbgate-(key$|header-)/.test(name))
+    .sort(([left], [right]) => (left < right ? -1 : 1))
+}
+
+function withoutEnd(): GatewayError {
+  return new GatewayError(
+    'INVALID_REQUEST',
+    'An upload that is answered line by line has no end that an Idempotency-Key could cover: leave out the key, or ask for application/json.',
   )
-  return answerProduce(results, headers['prefer'] as string | undefined)
+}
+
+/** On the route of one partition an envelope cannot name another one. */
+function checkPartition(records: readonly (NewRecord | GatewayError)[], partition: number): void {
+  for (const [place, record] of records.entries()) {
+    if (record instanceof GatewayError || record.partition === partition) continue
+    throw new GatewayError(
+      'INVALID_REQUEST',
+      `Record ${place + 1} names partition ${record.partition}, the path partition ${partition}.`,
+    )
+  }
 }
 
 /** A missing topic is told together with the command that makes it. */
 async function produce(
-  parts: RecordParts,
+  { producer, publicUrl }: RecordParts,
   call: CallContext,
+  key: RequestKey | undefined,
   request: ProduceRequest,
-  principal: CallContext['principal'],
-): Promise<readonly RecordResult[]> {
+): Promise<KeyedAnswer> {
   try {
-    return await parts.producer.produce(principal, request)
+    if (key !== undefined) return await producer.produceOnce(call.principal, request, key)
+    return { results: await producer.produce(call.principal, request), deduplicated: false }
   } catch (error) {
     if (!(error instanceof GatewayError) || error.code !== 'UNKNOWN_TOPIC') throw error
     // What cannot be made is not told how to be made; nor may any text of a client's be pasted.
     if (!isTopicName(request.topic) || isInternalTopic(request.topic)) throw error
-    const url = `${baseUrl(parts.publicUrl, call.host)}/v1/topics`
+    const url = `${baseUrl(publicUrl, call.host)}/v1/topics`
     throw new GatewayError(
       'UNKNOWN_TOPIC',
       `Topic '${request.topic}' does not exist. Create it: curl "${url}" -d '{"name":"${request.topic}"}'`,
@@ -129,7 +175,8 @@ async function produce(
  * that the good records are not sent twice; one that would pass is 503; and when nothing was stored
  * because nothing could be, the answer is that error.
  */
-function answerProduce(results: readonly RecordResult[], prefer: string | undefined): ProduceReply {
+function answerProduce(answer: KeyedAnswer, prefer: string | undefined): ProduceReply {
+  const { results, deduplicated } = answer
   let failed = 0
   let passing: GatewayError | undefined
   let first: GatewayError | undefined
@@ -144,14 +191,15 @@ function answerProduce(results: readonly RecordResult[], prefer: string | undefi
     throw nothingStored(results, first)
   const headers: Record<string, string> = { 'ebbgate-records': String(stored) }
   if (failed > 0) headers['ebbgate-failed'] = String(failed)
+  if (deduplicated) Object.assign(headers, deduplicatedHeader)
   if (passing !== undefined) {
     headers['retry-after'] = String(retryAfterSeconds(passing.retryAfterMs ?? 1000))
-    return { status: 503, headers, written: json(writeResults(results, failed)) }
+    return { status: 503, headers, written: json(writeResults(results, failed, deduplicated)) }
   }
   if (failed === 0 && prefer !== undefined && /\breturn\s*=\s*"?minimal\b/i.test(prefer)) {
     return { status: 204, headers }
   }
-  return { status: 200, headers, written: json(writeResults(results, failed)) }
+  return { status: 200, headers, written: json(writeResults(results, failed, deduplicated)) }
 }
 
 function nothingStored(results: readonly RecordResult[], first: GatewayError): GatewayError {

@@ -72,7 +72,11 @@ function expectedBytes(records: readonly ReadRecord[]): number {
 }
 
 /** The produce answer, written by hand: it is one of the two hottest lines of the gateway. */
-export function writeResults(results: readonly RecordResult[], failed: number): string {
+export function writeResults(
+  results: readonly RecordResult[],
+  failed: number,
+  deduplicated = false,
+): string {
   let text = '{"results":['
   let separator = ''
   for (const result of results) {
@@ -82,7 +86,8 @@ export function writeResults(results: readonly RecordResult[], failed: number): 
         : `${separator}{"partition":${result.partition},"offset":${result.offset},"timestamp":${result.timestamp}}`
     separator = ','
   }
-  return failed === 0 ? `${text}]}` : `${text}],"failed":${failed}}`
+  text += failed === 0 ? ']' : `],"failed":${failed}`
+  return deduplicated ? `${text},"deduplicated":true}` : `${text}}`
 }
 
 /** The last line of an export. */

@@ -4,6 +4,7 @@ import type { Answer, Handlers } from '../../contract/operations.ts'
 import { GatewayError } from '../../model/errors.ts'
 import type { Producer, RecordResult } from '../../produce/producer.ts'
 import type { CallContext } from '../exchange/call.ts'
+import { deduplicatedHeader, requestKey } from '../exchange/idempotency-key.ts'
 import { v2ItemCode } from './errors.ts'
 import type { V2Format } from './wire.ts'
 import { toNewRecords } from './wire.ts'
@@ -44,24 +45,27 @@ async function produce(
   topic: string,
   partition: number | undefined,
 ): Promise<ProduceReply> {
-  if (call.headers['idempotency-key'] !== undefined) {
-    throw new GatewayError(
-      'UNSUPPORTED',
-      'Idempotency-Key is not supported by this gateway yet; nothing was stored.',
-    )
-  }
-  const results = await parts.producer.produce(call.principal, {
+  const { mediaType } = call
+  const place = partition === undefined ? [] : [partition]
+  const key = requestKey(call, ['v2', topic, ...place], { mediaType })
+  const request = {
     topic,
-    records: toNewRecords(body, call.bytes, formatOf(call.mediaType), partition),
+    records: toNewRecords(body, call.bytes, formatOf(mediaType), partition),
     autoCreate: parts.autoCreate !== 'none',
-  })
+  }
+  const { producer } = parts
+  const { results, deduplicated } =
+    key === undefined
+      ? { results: await producer.produce(call.principal, request), deduplicated: false }
+      : await producer.produceOnce(call.principal, request, key)
   const refused = refusalOfAll(results)
   if (refused !== undefined) throw refused
   const offsets = results.map(toItem)
   const answer = { offsets, key_schema_id: null, value_schema_id: null }
   const rights = offsets.find(({ error_code: code }) => code !== null && code in rightsStatuses)
+  const headers = deduplicated ? deduplicatedHeader : {}
   return rights === undefined
-    ? { status: 200, body: answer }
+    ? { status: 200, headers, body: answer }
     : { status: rightsStatuses[rights.error_code!]!, body: answer }
 }
 

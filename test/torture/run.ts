@@ -13,9 +13,19 @@ import { diskFull } from './disk-full.ts'
 import { kills } from './kill-programme.ts'
 import { pause } from './pause.ts'
 import type { Programme, ProgrammeReport } from './programme.ts'
+import { restart } from './restart.ts'
 import { simulation } from './simulation.ts'
 
-const programmes: readonly Programme[] = [simulation, kills, cuts, format, diskFull, pause, clock]
+const programmes: readonly Programme[] = [
+  simulation,
+  kills,
+  cuts,
+  format,
+  diskFull,
+  pause,
+  clock,
+  restart,
+]
 
 const { values } = parseArgs({
   options: {

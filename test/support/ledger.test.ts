@@ -65,3 +65,26 @@ test('each fault that is planted is named, and none that is not', () => {
     )
   }
 })
+
+test('a request that is all or nothing is torn when a part of it is there', () => {
+  const oracle = new Ledger()
+  const values = ['left', 'right'].map((value) => Buffer.from(value))
+  oracle.sending(topic, values, true)
+  assert.deepEqual(oracle.problems(topic, [record(0, 'left'), record(1, 'right')]), [])
+  assert.deepEqual(oracle.problems(topic, []), [])
+  assert.equal(oracle.count('torn'), 0)
+  assert.match(oracle.problems(topic, [record(0, 'right')]).join(), /1 of 2 are there/)
+  assert.equal(oracle.count('torn'), 1)
+})
+
+test('a repeated request that is answered otherwise is named', () => {
+  const oracle = new Ledger()
+  const acknowledge = oracle.sending(topic, [Buffer.from('once')])
+  acknowledge([{ partition: 0, offset: 0 }])
+  acknowledge([{ partition: 0, offset: 0 }])
+  assert.deepEqual(oracle.problems(topic, [record(0, 'once')]), [])
+  acknowledge([{ partition: 0, offset: 1 }])
+  oracle.problems(topic, [record(0, 'once'), record(1, 'once')])
+  assert.equal(oracle.count('answered otherwise'), 1)
+  assert.ok(oracle.count('doubled') > 0)
+})

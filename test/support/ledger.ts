@@ -1,7 +1,8 @@
 /**
  * The truth about a run, kept outside the gateway: what was sent, what was acknowledged and where,
  * what readers saw. After a crash `problems` holds it against what the log gives back:
- * every acknowledged event once at its offset, every other one once or not at all, nothing else.
+ * every acknowledged event once at its offset, every other one once or not at all, nothing else; what
+ * was sent as a whole is there as a whole or not at all.
  */
 export interface Placed {
   readonly partition: number
@@ -13,7 +14,16 @@ export interface ReadBack extends Placed {
 }
 
 /** What can be wrong with a log after a crash. */
-export const faults = ['lost', 'moved', 'doubled', 'alien', 'hole', 'seen and gone'] as const
+export const faults = [
+  'lost',
+  'moved',
+  'doubled',
+  'alien',
+  'hole',
+  'seen and gone',
+  'torn',
+  'answered otherwise',
+] as const
 export type Fault = (typeof faults)[number]
 
 interface Sent {
@@ -23,24 +33,36 @@ interface Sent {
 
 export class Ledger {
   readonly #sent = new Map<string, Sent[]>()
+  /** Requests that are all or nothing. */
+  readonly #wholes = new Map<string, (readonly Sent[])[]>()
+  readonly #repeats: { readonly topic: string; readonly what: string }[] = []
   readonly #seen = new Map<string, Map<string, Buffer>>()
   readonly #faults = new Map<Fault, number>()
 
   /**
    * To be called before the request leaves. Returns the function to call when it is acknowledged, with
-   * undefined for an event that was refused alone.
+   * undefined for an event that was refused alone; a keyed request may be acknowledged again, and must
+   * be as before. `isWhole`: all or nothing.
    */
   sending(
     topic: string,
     values: readonly Buffer[],
+    isWhole = false,
   ): (placed: readonly (Placed | undefined)[]) => void {
     const entries = values.map((value): Sent => ({ value, placed: undefined }))
     listOf(this.#sent, topic).push(...entries)
+    if (isWhole) listOf(this.#wholes, topic).push(entries)
     return (placed) => {
       if (placed.length !== entries.length) {
         throw new Error(`${entries.length} events were sent, ${placed.length} answered.`)
       }
-      for (const [i, entry] of entries.entries()) entry.placed = placed[i]
+      for (const [i, entry] of entries.entries()) {
+        const before = entry.placed
+        entry.placed = placed[i]
+        if (before === undefined || isSame(before, placed[i])) continue
+        const [first, second] = [JSON.stringify(before), JSON.stringify(placed[i])]
+        this.#repeats.push({ topic, what: `${head(entry.value)}: first ${first}, then ${second}` })
+      }
     }
   }
 
@@ -94,6 +116,15 @@ export class Ledger {
       } else if (!unclaimed.delete(place)) found('doubled', `${place}: acknowledged twice`)
     }
     this.#strangers(topic, [...unclaimed.values()], found)
+    const texts = new Set(content.map(({ value }) => value.toString('latin1')))
+    for (const whole of this.#wholes.get(topic) ?? []) {
+      const there = whole.filter(({ value }) => texts.has(value.toString('latin1'))).length
+      if (there === 0 || there === whole.length) continue
+      found('torn', `${there} of ${whole.length} are there, beginning at ${head(whole[0]!.value)}`)
+    }
+    for (const repeat of this.#repeats) {
+      if (repeat.topic === topic) found('answered otherwise', repeat.what)
+    }
     for (const [place, value] of this.#seen.get(topic) ?? []) {
       if (at.get(place)?.value.equals(value) !== true) {
         found('seen and gone', `${place}: a reader saw ${head(value)}, now it is gone`)
@@ -124,6 +155,10 @@ export class Ledger {
       else found('alien', `${place}: nobody sent ${head(value)}`)
     }
   }
+}
+
+function isSame(one: Placed, other: Placed | undefined): boolean {
+  return one.partition === other?.partition && one.offset === other.offset
 }
 
 function listOf<T>(map: Map<string, T[]>, key: string): T[] {

@@ -23,6 +23,8 @@ export const kills: Programme = {
         ['events without an answer', report.unanswered],
         ['records seen by readers', report.seenByReaders],
         ['commits answered', report.commits],
+        ['answers to keyed requests', report.keyedAnswers],
+        ['of them recognised repetitions', report.deduplicated],
         ['slowest start, ms', report.slowestReadyMs],
       ],
       problems: report.problems,

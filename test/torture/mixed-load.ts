@@ -8,6 +8,7 @@ import { Ledger, faults } from '../support/ledger.ts'
 import type { Fault } from '../support/ledger.ts'
 import { readBack } from '../support/read-back.ts'
 import { V2Consumer } from '../support/v2-consumer.ts'
+import { KeyedLoad } from './keyed-load.ts'
 import { TopicChurn } from './topic-churn.ts'
 import type { Result } from './wire.ts'
 import { Refused, okay, placesOf } from './wire.ts'
@@ -18,6 +19,9 @@ export interface LoadReport {
   readonly unanswered: number
   readonly seenByReaders: number
   readonly commits: number
+  /** Answers to keyed requests, and how many of them were repetitions that were recognised. */
+  readonly keyedAnswers: number
+  readonly deduplicated: number
   /** Topics whose making or deletion was answered. */
   readonly topicsMade: number
   readonly topicsDeleted: number
@@ -35,6 +39,8 @@ export function loadFigures(report: LoadReport): [name: string, value: number][]
     ['events without an answer', report.unanswered],
     ['records seen by readers', report.seenByReaders],
     ['commits answered', report.commits],
+    ['answers to keyed requests', report.keyedAnswers],
+    ['of them recognised repetitions', report.deduplicated],
     ...report.faults,
   ]
 }
@@ -67,6 +73,7 @@ export class MixedLoad {
   readonly #problems: string[] = []
   readonly #chance: () => number
   readonly #churn: TopicChurn | undefined
+  readonly #keyed: KeyedLoad
   readonly #committed = new Map<string, number>()
   readonly #refusals = new Map<string, number>()
   #phase: Phase = 'calm'
@@ -80,6 +87,14 @@ export class MixedLoad {
   constructor(chance: () => number, { churn = false }: LoadOptions = {}) {
     this.#chance = chance
     if (churn) this.#churn = new TopicChurn(this.ledger)
+    this.#keyed = new KeyedLoad({
+      ledger: this.ledger,
+      chance,
+      nextValue: () => this.#nextValue(),
+      partitions,
+      isDark: () => this.#isDark(),
+      refused: (code, message) => this.#refused(code, message),
+    })
   }
 
   get report(): LoadReport {
@@ -88,6 +103,8 @@ export class MixedLoad {
       unanswered: this.ledger.unanswered,
       seenByReaders: this.#seen,
       commits: this.#commits,
+      keyedAnswers: this.#keyed.requests,
+      deduplicated: this.#keyed.deduplicated,
       topicsMade: this.#churn?.made ?? 0,
       topicsDeleted: this.#churn?.deleted ?? 0,
       askedInTheDark: this.#dark,
@@ -118,6 +135,9 @@ export class MixedLoad {
       this.#produceLines(url, topic, stop.signal),
       this.#produceLines(url, topic, stop.signal),
       this.#produceV2(url, topic, stop.signal),
+      this.#produceWholes(url, topic, stop.signal),
+      this.#keyed.run(url, topic, stop.signal),
+      this.#keyed.run(url, topic, stop.signal),
       this.#follow(url, topic, stop.signal),
       this.#consume(url, topic, member, stop.signal),
       this.#makeAndDelete(url, stop.signal),
@@ -134,6 +154,7 @@ export class MixedLoad {
 
   /** Everything that the ledger knows of `topic`, and the topics that come and go, is held to it. */
   async check(url: string, topic: string): Promise<void> {
+    this.#problems.push(...(await this.#keyed.settle(url, topic)))
     await this.checkContent(url, topic)
     const committed = await committedOffsets(url, topic, `asker-${this.#sequence++}`)
     for (const [place, offset] of this.#committed) {
@@ -157,6 +178,7 @@ export class MixedLoad {
   /** The data folder is gone, and with it what the topics that came and went held. */
   forgetFolder(): void {
     this.#committed.clear()
+    this.#keyed.forgetFolder()
     this.#churn?.forgetFolder()
   }
 
@@ -197,16 +219,34 @@ export class MixedLoad {
     })
   }
 
+  /** Transactions over all partitions: all or nothing. */
+  async #produceWholes(url: string, topic: string, stop: AbortSignal): Promise<void> {
+    const send = async (values: readonly Buffer[]): Promise<readonly Result[]> => {
+      const records = values.map((value, i) => {
+        return `{"partition":${i % partitions},"value":${value.toString()}}`
+      })
+      const answer = await fetch(`${url}/v1/topics/${topic}/records?atomic=true`, {
+        method: 'POST',
+        body: `{"records":[${records.join(',')}]}`,
+        headers: { 'content-type': 'application/vnd.ebbgate.records+json' },
+        signal: stop,
+      })
+      return ((await okay(answer)) as { results: Result[] }).results
+    }
+    await this.#produce(topic, stop, 2 * partitions, send, true)
+  }
+
   /** Asks on in the dark, as long as anybody answers: not one acknowledgement may come from there. */
   async #produce(
     topic: string,
     stop: AbortSignal,
     perRequest: number,
     send: (values: readonly Buffer[]) => Promise<readonly Result[]>,
+    isWhole = false,
   ): Promise<void> {
     while (!stop.aborted) {
       const values = Array.from({ length: perRequest }, () => this.#nextValue())
-      const acknowledge = this.ledger.sending(topic, values)
+      const acknowledge = this.ledger.sending(topic, values, isWhole)
       const dark = this.#isDark()
       if (dark) this.#dark++
       try {

@@ -67,6 +67,10 @@ export const groupsMax = 100_000
 export const groupNameMax = 255
 /** Kafka's `offset.metadata.max.bytes`. */
 export const offsetMetadataBytesMax = 4_096
+/** Offsets of a group without members are kept so long, ms (Kafka's `offsets.retention.minutes`). */
+export const offsetsRetentionMs = 7 * 24 * 3_600_000
+/** Expired ones are looked for at this pace, ms (Kafka's `offsets.retention.check.interval.ms`). */
+export const offsetsPassMs = 600_000
 /** Topics named in one subscription. */
 export const subscriptionTopicsMax = 1_000
 /** A pattern longer than this is a program, characters. */

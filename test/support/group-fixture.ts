@@ -10,7 +10,8 @@ import type {
 /** Keeps what was written; each frame is durable a turn after it was handed over. */
 export class TurnJournal implements JournalWriter {
   readonly entries: StateEntry[] = []
-  #timeMs = 1_000
+  /** Log time; a call of `logTimeMs` moves it. */
+  timeMs = 1_000
   #last: Promise<void> = Promise.resolve()
 
   refusal(): undefined {
@@ -28,7 +29,7 @@ export class TurnJournal implements JournalWriter {
   }
 
   logTimeMs(): number {
-    return this.#timeMs++
+    return this.timeMs++
   }
 
   /** What recovery does: the machines hear every entry again. */

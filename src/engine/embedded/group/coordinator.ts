@@ -15,6 +15,8 @@ import {
   groupSessionTimeoutMs,
   groupsMax,
   offsetMetadataBytesMax,
+  offsetsPassMs,
+  offsetsRetentionMs,
   patternCharsMax,
   patternTopicsMax,
   rebalanceTimeoutMsMax,
@@ -44,6 +46,10 @@ import type { GroupMember } from './member.ts'
 
 /** What a join adds to the journal, about, bytes. */
 const joinBytes = 16 * 1024
+/** Groups looked at in one turn of the search for expired offsets. */
+const groupsPerStep = 100
+/** So many are forgotten by one entry at most. */
+const placesPerEntry = 1_000
 /** What one forgotten offset or group adds at most, bytes. */
 const placeBytes = 512
 
@@ -80,6 +86,7 @@ export class GroupCoordinator implements Groups {
   /** Journal writes that no caller waits for. */
   readonly #background = new Set<Promise<void>>()
   #topicsWatch: Watch | undefined
+  #passTimer: Timer | undefined
   #closed = false
 
   constructor(parts: CoordinatorParts) {
@@ -106,12 +113,15 @@ export class GroupCoordinator implements Groups {
     }
     this.#refreshAll()
     for (const group of this.#groups.values()) this.#schedule(group)
+    this.#markRestored()
+    this.#schedulePass()
     this.#topicsWatch = this.#catalog.watch(() => this.#refreshAll())
   }
 
   async close(): Promise<void> {
     this.#closed = true
     this.#topicsWatch?.close()
+    this.#passTimer?.cancel()
     for (const { timer } of this.#timers.values()) timer.cancel()
     this.#timers.clear()
     this.#watchers.clear()
@@ -220,7 +230,8 @@ export class GroupCoordinator implements Groups {
       const { partition } = tp
       return { topicId: topic.id, partition, offset, leaderEpoch, metadata: metadata ?? '' }
     })
-    return this.#offsets.commit(group.groupId, this.#journal.logTimeMs(), records)
+    const isMember = group.memberId !== undefined
+    return this.#offsets.commit(group.groupId, this.#journal.logTimeMs(), records, isMember)
   }
 
   committed(
@@ -360,7 +371,7 @@ export class GroupCoordinator implements Groups {
     endMs = earliestEnd(group),
   ): void {
     if (group.members.size === 0 && !this.#offsets.has(group.id)) this.#groups.delete(group.id)
-    const entries = this.#members.changesOf(group)
+    const entries = [...this.#members.changesOf(group), ...this.#marksOf(group.id)]
     if (entries.length > 0) write(entries)
     if (group.takeStirred() && concernsOthers) this.#hint(group.id)
     this.#schedule(group, endMs)
@@ -407,6 +418,51 @@ export class GroupCoordinator implements Groups {
       group.remove(memberId)
     }
     this.#after(group, (entries) => this.#writeBehind(entries), true)
+  }
+
+  /** Says in the journal whether a group with offsets has members: expiry counts from their end. */
+  #marksOf(groupId: string): StateEntry[] {
+    const isOccupied = (this.#groups.get(groupId)?.members.size ?? 0) > 0
+    if (!this.#offsets.has(groupId) || this.#offsets.isOccupied(groupId) === isOccupied) return []
+    return [this.#offsets.mark(groupId, isOccupied ? undefined : this.#journal.logTimeMs())]
+  }
+
+  /** Members that lived in memory have ended with their process. */
+  #markRestored(): void {
+    const entries = [...this.#offsets.groups()].flatMap((groupId) => this.#marksOf(groupId))
+    if (entries.length > 0) this.#writeBehind(entries)
+  }
+
+  #schedulePass(): void {
+    if (this.#closed) return
+    this.#passTimer = this.#clock.after(offsetsPassMs, () => {
+      void this.#expireOffsets().finally(() => this.#schedulePass())
+    })
+  }
+
+  /** Removes expired offsets, some groups at a time; the next ones wait until those are durable. */
+  async #expireOffsets(): Promise<void> {
+    const groupIds = [...this.#offsets.groups()]
+    for (let at = 0; at < groupIds.length && !this.#closed; at += groupsPerStep) {
+      const entries = groupIds.slice(at, at + groupsPerStep).flatMap((id) => this.#expiredOf(id))
+      if (entries.length > 0) this.#writeBehind(entries)
+      await this.#journal.settled().catch(() => undefined)
+    }
+  }
+
+  #expiredOf(groupId: string): StateEntry[] {
+    const beforeMs = this.#journal.logTimeMs() - offsetsRetentionMs
+    const read = this.#groups.get(groupId)?.topicIds
+    const places = this.#offsets.expired(groupId, beforeMs, (id) => read?.has(id) === true)
+    if (places.length === 0) return []
+    // Nobody waits for it: where there is no room, the next pass finds the same.
+    if (this.#journal.refusal(places.length * placeBytes) !== undefined) return []
+    this.#logger.info({ group: groupId, offsets: places.length }, 'Committed offsets have expired.')
+    const entries: StateEntry[] = []
+    for (let from = 0; from < places.length; from += placesPerEntry) {
+      entries.push(this.#offsets.forget(groupId, places.slice(from, from + placesPerEntry)))
+    }
+    return [...entries, ...this.#dropIfVoid(groupId)]
   }
 
   /** Topics or partitions came or went. */

@@ -108,6 +108,11 @@ export class Group {
     )
   }
 
+  /** Ids of the topics that some member reads. */
+  get topicIds(): ReadonlySet<string> {
+    return new Set(this.#subscribed().topics.map(({ id }) => id))
+  }
+
   heartbeat(call: Member, options: HeartbeatOptions): Beat {
     const known = call.memberEpoch === 0 ? undefined : this.#fencedMember(call, options)
     const member = known ?? this.#join(call, options)

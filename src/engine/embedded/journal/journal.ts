@@ -173,6 +173,8 @@ export class Journal implements JournalWriter {
    * lasts for long, but not for ever, and what waits for the disk waits in memory.
    */
   refusal(bytes: number): GatewayError | undefined {
+    const damaged = this.writeRefusal()
+    if (damaged !== undefined) return damaged
     const committer = this.#committer
     if (committer === undefined || this.#closed) return undefined
     if (!this.#files.hasRoomFor(committer.reach, bytes)) {

@@ -34,6 +34,7 @@ const step = fc.oneof(
   fc.record({ verb: fc.constant('commit' as const), group, records: fc.array(stored) }),
   fc.record({ verb: fc.constant('forget' as const), group, places: fc.array(place) }),
   fc.record({ verb: fc.constant('dissolve' as const), group }),
+  fc.record({ verb: fc.constant('mark' as const), group, since: fc.option(fc.nat(100)) }),
 )
 
 test('replaying the entries, or a snapshot of them, gives the same offsets', () => {
@@ -46,11 +47,13 @@ test('replaying the entries, or a snapshot of them, gives the same offsets', () 
         const of = expected.get(s.group) ?? new Map<string, number>()
         expected.set(s.group, of)
         if (s.verb === 'commit') {
-          replayed.apply(live.commit(s.group, time, s.records).payload)
+          replayed.apply(live.commit(s.group, time, s.records, time % 2 === 0).payload)
           for (const r of s.records) of.set(`${r.topicId}/${r.partition}`, r.offset)
         } else if (s.verb === 'forget') {
           replayed.apply(live.forget(s.group, s.places).payload)
           for (const r of s.places) of.delete(`${r.topicId}/${r.partition}`)
+        } else if (s.verb === 'mark') {
+          replayed.apply(live.mark(s.group, s.since ?? undefined).payload)
         } else {
           replayed.apply(live.dissolve(s.group).payload)
           of.clear()
@@ -65,6 +68,19 @@ test('replaying the entries, or a snapshot of them, gives the same offsets', () 
         for (const r of found) assert.equal(r.offset, offsets.get(`${r.topicId}/${r.partition}`))
         assert.deepEqual([...replayed.all(id)], found)
         assert.deepEqual([...restored.all(id)], found)
+        for (const time of [-1, 3, 50, 100]) {
+          const gone = live.expired(id, time, (topicId) => topicId === 't3')
+          assert.deepEqual(
+            replayed.expired(id, time, (topicId) => topicId === 't3'),
+            gone,
+          )
+          assert.deepEqual(
+            restored.expired(id, time, (topicId) => topicId === 't3'),
+            gone,
+          )
+        }
+        assert.equal(replayed.isOccupied(id), live.isOccupied(id))
+        assert.equal(restored.isOccupied(id), live.isOccupied(id))
       }
     }),
   )

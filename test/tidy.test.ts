@@ -120,6 +120,7 @@ function usedTopicSettings(): Set<string> {
       {
         get(_, name) {
           used.add(String(name))
+          if (name === 'cleanup.policy') return 'compact,delete'
           return name === 'compression.type' ? type : undefined
         },
       },

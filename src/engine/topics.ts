@@ -39,6 +39,8 @@ export interface TopicDescription {
   /** How far a record's timestamp may be from the clock, ms; Infinity where the log sets the times. */
   readonly timestampBeforeMsMax: number
   readonly timestampAfterMsMax: number
+  /** Compacted: of each key the newest record stays, so a record without one is refused. */
+  readonly needsKeys: boolean
   /** How batches that the gateway builds are to be compressed; absent: not at all. */
   readonly compression?: BatchCompression
   readonly partitions: readonly PartitionDescription[]

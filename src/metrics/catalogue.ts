@@ -121,6 +121,27 @@ export const catalogue = {
     help: '1 while the disk is full and appends answer DISK_FULL.',
     labels: [],
   },
+  ebbgate_compaction_seconds: {
+    kind: 'histogram',
+    help: 'Time of one round of compaction over one partition, its pauses included.',
+    labels: [],
+    buckets: [0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600],
+  },
+  ebbgate_compaction_read_bytes_total: {
+    kind: 'counter',
+    help: 'Bytes that compaction read.',
+    labels: [],
+  },
+  ebbgate_compaction_written_bytes_total: {
+    kind: 'counter',
+    help: 'Bytes of the segments that compaction put in the place of others.',
+    labels: [],
+  },
+  ebbgate_compaction_removed_records_total: {
+    kind: 'counter',
+    help: 'Records that compaction removed: older ones of their key, and tombstones after their time.',
+    labels: [],
+  },
   ebbgate_damaged_batches_total: {
     kind: 'counter',
     help: 'Batches that a read or a recovery found damaged.',

@@ -142,6 +142,17 @@ export class Metrics {
       this.set('ebbgate_journal_unrecyclable_bytes', noLabels, journalBytes)
     },
     damagedBatch: (): void => this.add('ebbgate_damaged_batches_total', noLabels),
+    compacted: (round: {
+      readonly seconds: number
+      readonly bytesRead: number
+      readonly bytesWritten: number
+      readonly recordsRemoved: number
+    }): void => {
+      this.observe('ebbgate_compaction_seconds', noLabels, round.seconds)
+      this.add('ebbgate_compaction_read_bytes_total', noLabels, round.bytesRead)
+      this.add('ebbgate_compaction_written_bytes_total', noLabels, round.bytesWritten)
+      this.add('ebbgate_compaction_removed_records_total', noLabels, round.recordsRemoved)
+    },
     idempotencyKeys: (count: number): void => this.set('ebbgate_idempotency_keys', noLabels, count),
     idempotencyWindow: (seconds: number): void =>
       this.set('ebbgate_idempotency_window_seconds', noLabels, seconds),

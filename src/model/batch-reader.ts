@@ -26,7 +26,7 @@ export function readRecords(batch: Uint8Array): StoredRecord[] {
   const baseTimestamp = baseTimestampOf(batch)
   const appendTime = hasLogAppendTime(batch) ? maxTimestampOf(batch) : undefined
   const count = recordCountOf(batch)
-  const reader = new VarintReader(recordBytesOf(batch))
+  const reader = new VarintReader(inflatedRecords(batch))
   const records: StoredRecord[] = []
   try {
     for (let i = 0; i < count; i++) {
@@ -41,7 +41,7 @@ export function readRecords(batch: Uint8Array): StoredRecord[] {
 }
 
 /** The bytes behind the header, inflated where they are compressed. */
-function recordBytesOf(batch: Uint8Array): Uint8Array {
+export function inflatedRecords(batch: Uint8Array): Uint8Array {
   const packed = batch.subarray(batchHeaderBytes)
   const name = codecOf(batch)
   if (name === 'none') return packed

@@ -132,6 +132,10 @@ export const freeDiskBytesLow = 1024 * MiB
 export const freeDiskBytesMin = 256 * MiB
 /** Segment files kept open while nothing is being written to them. */
 export const openSegmentsMax = 512
+/** The map of keys of one round of compaction, bytes: some million keys; a full one ends the round earlier. */
+export const compactionMapBytesMax = 32 * MiB
+/** Compaction reads no faster than this, so that appends and readers have the disk, bytes a second. */
+export const compactionBytesPerSecond = 32 * MiB
 
 // Metrics.
 /** Topics with a label of their own; a time series database pays for each one. */

@@ -36,6 +36,8 @@ const codecBits = 0x07
 const logAppendTimeBit = 0x08
 const transactionalBit = 0x10
 const controlBit = 0x20
+/** The base timestamp is the time from which tombstones of this batch may go (KIP-534). */
+export const deleteHorizonBit = 0x40
 
 export const baseOffsetOf = (batch: Uint8Array): Offset => readInt64(batch, 0)
 /** Size of the whole batch that starts at `at`, bytes. A claim until the batch was checked. */
@@ -55,6 +57,9 @@ export const isTransactional = (batch: Uint8Array): boolean =>
   (attributesOf(batch) & transactionalBit) !== 0
 export const hasLogAppendTime = (batch: Uint8Array): boolean =>
   (attributesOf(batch) & logAppendTimeBit) !== 0
+/** From when on compaction may take the tombstones of a batch, ms; undefined while nothing says so. */
+export const deleteHorizonOf = (batch: Uint8Array): number | undefined =>
+  (attributesOf(batch) & deleteHorizonBit) === 0 ? undefined : baseTimestampOf(batch)
 /** Undefined for the three numbers that no codec has. */
 export const codecOf = (batch: Uint8Array): Codec | undefined =>
   codecs[attributesOf(batch) & codecBits]
@@ -65,6 +70,26 @@ export function setBaseOffset(batch: Uint8Array, offset: Offset): void {
 
 export function setLeaderEpoch(batch: Uint8Array, epoch: number): void {
   writeInt32(batch, 12, epoch)
+}
+
+/** Makes the batch reach up to this offset, over ones that are gone. Computes its CRC anew. */
+export function setLastOffset(batch: Uint8Array, offset: Offset): void {
+  writeInt32(batch, 23, offset - baseOffsetOf(batch))
+  sealBatch(batch)
+}
+
+/** A batch without records that stands for offsets [base, last] which are gone. */
+export function emptyBatch(base: Offset, last: Offset): Uint8Array {
+  const batch = Buffer.alloc(batchHeaderBytes)
+  writeHeader(batch, {
+    attributes: 0,
+    lastOffsetDelta: last - base,
+    baseTimestamp: -1,
+    maxTimestamp: -1,
+    recordCount: 0,
+  })
+  setBaseOffset(batch, base)
+  return batch
 }
 
 /** Marks the batch as LogAppendTime: every record then has `timeMs`. Needs a new CRC. */

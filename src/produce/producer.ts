@@ -392,6 +392,12 @@ function refusal(
       `A record has at most ${headersPerRecordMax} headers, this one has ${headers.length}.`,
     )
   }
+  if (topic.needsKeys && record.key === null) {
+    return new GatewayError(
+      'INVALID_RECORD',
+      `Topic '${topic.name}' is compacted (cleanup.policy), so every record needs a key.`,
+    )
+  }
   const bytes = singleRecordBatchBytes(record)
   if (bytes <= topic.maxBatchBytes) return undefined
   return new GatewayError(

@@ -19,6 +19,8 @@ import type { Capabilities } from '../capabilities.ts'
 import type { Engine, EngineHealth } from '../engine.ts'
 import { EmbeddedTopics } from './catalog/embedded-topics.ts'
 import { TopicCatalog } from './catalog/topic-catalog.ts'
+import type { CompactionMeter } from './compaction/compactor.ts'
+import { Compactor } from './compaction/compactor.ts'
 import type { DirectoryLock } from './disk/directory-lock.ts'
 import type { Disk } from './disk/disk.ts'
 import type { SpaceState } from './disk/disk-space.ts'
@@ -38,7 +40,7 @@ import { EmbeddedTransactions } from './transaction/transact.ts'
 import type { CatalogTopic } from './catalog/topic-catalog.ts'
 
 /** What the engine reports; `app` plugs the metrics in. */
-export interface EngineMeter extends JournalMeter, KeyMeter {
+export interface EngineMeter extends JournalMeter, CompactionMeter, KeyMeter {
   damagedBatch(): void
   /** Told every second. */
   space(report: SpaceReport): void
@@ -57,6 +59,7 @@ const silentMeter: EngineMeter = {
   checkpoint: () => undefined,
   recovered: () => undefined,
   damagedBatch: () => undefined,
+  compacted: () => undefined,
   idempotencyKeys: () => undefined,
   idempotencyWindow: () => undefined,
   space: () => undefined,
@@ -83,6 +86,10 @@ export interface EmbeddedEngineOptions {
   readonly journalSizes?: JournalSizes
   /** Gives up, once, what stands behind damage in the journal; without it such a folder is read-only. */
   readonly recover?: typeof dropDamagedJournal
+  /** Default: `compactionBytesPerSecond`. */
+  readonly compactionBytesPerSecond?: number
+  /** Memory of one round's map of keys; default: `compactionMapBytesMax`. */
+  readonly compactionMapBytes?: number
 }
 
 /** The engine, and what tests and a back-up may ask of it beyond the port. */
@@ -90,6 +97,8 @@ export interface EmbeddedEngine extends Engine {
   readonly kind: 'embedded'
   /** Resolves when a checkpoint is complete. */
   checkpoint(): Promise<void>
+  /** Compacts what is worth it now; it happens by itself too. */
+  compact(): Promise<void>
 }
 
 /** Nothing happens before `open()`. */
@@ -113,6 +122,7 @@ class Embedded implements EmbeddedEngine {
   readonly #journal: Journal
   readonly #partitions: Partitions
   readonly #space: DiskSpace
+  readonly #compactor: Compactor
   readonly #keys: IdempotencyKeys
   #stage: Stage = 'new'
   #clusterId = ''
@@ -206,6 +216,23 @@ class Embedded implements EmbeddedEngine {
         'transact.bytes.max': String(transactBytesMax),
       },
     })
+    this.#compactor = new Compactor({
+      clock,
+      logger,
+      meter,
+      logs: () => this.#partitions.all(),
+      logTimeMs: () => this.#journal.logTimeMs(),
+      mustWait: () => this.#refusal() !== undefined || this.#space.isFull,
+      swap: (log, old, fresh, end) => this.#partitions.swap(log, old, fresh, end),
+      note: (log, end, dueMs) => this.topics.noteCompacted(log, end, dueMs),
+      onFailure,
+      ...(options.compactionBytesPerSecond === undefined
+        ? {}
+        : { bytesPerSecond: options.compactionBytesPerSecond }),
+      ...(options.compactionMapBytes === undefined
+        ? {}
+        : { mapBytesMax: options.compactionMapBytes }),
+    })
     this.log = new EmbeddedLog({
       partitions: this.#partitions,
       journal: this.#journal,
@@ -250,6 +277,7 @@ class Embedded implements EmbeddedEngine {
       // What writes by itself stays shut where nothing may be written.
       if (this.#journal.damage !== undefined) return
       this.groups.open()
+      this.#compactor.start()
       this.#keys.open()
     } catch (error) {
       await this.#journal.abandon().catch(() => undefined)
@@ -284,6 +312,10 @@ class Embedded implements EmbeddedEngine {
     return this.#journal.checkpoint()
   }
 
+  compact(): Promise<void> {
+    return this.#compactor.run()
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
@@ -295,6 +327,7 @@ class Embedded implements EmbeddedEngine {
     try {
       await this.#keys.close()
       await this.groups.close()
+      await this.#compactor.close()
       await this.#space.close()
       // What is durable may still have folders to make or to remove, so topics come after.
       await this.#journal.drain()

@@ -197,6 +197,21 @@ export class EmbeddedTopics implements Topics {
     await withDeadline(this.#parts.clock, written, { timeoutMs }, timedOut)
   }
 
+  /** Notes how far a partition was compacted; what a crash takes of it is compacted again. */
+  async noteCompacted(log: PartitionLog, end: Offset, tombstonesDueMs: number): Promise<void> {
+    if (log.deleted) return
+    const dueMs = Number.isFinite(tombstonesDueMs) ? tombstonesDueMs : null
+    const { topicId: id, tp } = log
+    const change = {
+      op: 'compacted',
+      id,
+      partition: tp.partition,
+      end,
+      tombstonesDueMs: dueMs,
+    } as const
+    await this.#parts.journal.write([this.#parts.catalog.change(change)], Infinity)
+  }
+
   async #create(topic: NewTopic, options: DryRun): Promise<void> {
     checkNewTopic(topic)
     const { name, partitions, config = {} } = topic
@@ -418,6 +433,7 @@ export class EmbeddedTopics implements Topics {
       id: topic.id,
       internal: isInternalTopic(topic.name),
       maxBatchBytes: topic.settings.messageBytesMax,
+      needsKeys: topic.settings.compaction !== undefined,
       timestampBeforeMsMax: topic.settings.timestampBeforeMsMax,
       timestampAfterMsMax: topic.settings.timestampAfterMsMax,
       ...(compression === undefined ? {} : { compression }),

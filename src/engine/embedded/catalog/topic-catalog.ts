@@ -7,8 +7,10 @@
  *   {"op":"grow","id":…,"firstRef":n,"partitions":n}       firstRef and count of the added ones
  *   {"op":"config","id":…,"config":{…}}                    the whole configuration
  *   {"op":"logStart","id":…,"partition":n,"offset":n}
+ *   {"op":"compacted","id":…,"partition":n,"end":n,"tombstonesDueMs":n|null}
  *
- * Snapshot: {"nextRef":n,"topics":[{"name","id","config","refs":[[first,count],…],"logStarts":[[partition,offset],…]}]}
+ * Snapshot: {"nextRef":n,"topics":[{"name","id","config","refs":[[first,count],…],"logStarts":[[partition,offset],…],
+ * "compacted":[[partition,end,tombstonesDueMs|null],…]}]}
  */
 import type { Offset } from '../../../model/offset.ts'
 import { collisionName } from '../../../model/topic.ts'
@@ -42,6 +44,13 @@ export type CatalogChange =
       readonly partition: number
       readonly offset: Offset
     }
+  | {
+      readonly op: 'compacted'
+      readonly id: string
+      readonly partition: number
+      readonly end: Offset
+      readonly tombstonesDueMs: number | null
+    }
 
 /** A topic as the newest state has it, durable or not. */
 export interface CatalogTopic {
@@ -59,6 +68,12 @@ interface TopicSection {
   readonly config: TopicConfig
   readonly refs: readonly (readonly [first: number, count: number])[]
   readonly logStarts: readonly (readonly [partition: number, offset: Offset])[]
+  /** Absent in snapshots of versions that did not compact. */
+  readonly compacted?: readonly (readonly [
+    partition: number,
+    end: Offset,
+    tombstonesDueMs: number | null,
+  ])[]
 }
 
 export class TopicCatalog implements StateMachine {
@@ -128,10 +143,13 @@ export class TopicCatalog implements StateMachine {
       nextRef: number
       topics: TopicSection[]
     }
-    for (const { name, id, config, refs, logStarts } of topics) {
+    for (const { name, id, config, refs, logStarts, compacted = [] } of topics) {
       const topic = this.#add(name, id, config)
       for (const [first, count] of refs) this.#addPartitions(topic, first, count)
       for (const [partition, offset] of logStarts) moveLogStart(topic.logs[partition]!, offset)
+      for (const [partition, end, dueMs] of compacted) {
+        noteCompacted(topic.logs[partition]!, end, dueMs)
+      }
     }
     this.#nextRef = nextRef
   }
@@ -155,6 +173,11 @@ export class TopicCatalog implements StateMachine {
       case 'logStart':
         moveLogStart(this.#known(change.id).logs[change.partition]!, change.offset)
         return
+      case 'compacted': {
+        const { id, partition, end, tombstonesDueMs } = change
+        noteCompacted(this.#known(id).logs[partition]!, end, tombstonesDueMs)
+        return
+      }
       case 'delete':
         this.#delete(this.#known(change.id))
         return
@@ -200,14 +223,29 @@ function moveLogStart(log: PartitionLog, offset: Offset): void {
   log.plannedLogStart = Math.max(log.plannedLogStart, offset)
 }
 
+/** JSON has no Infinity: null is a partition without tombstones that will have to go. */
+function noteCompacted(log: PartitionLog, end: Offset, tombstonesDueMs: number | null): void {
+  log.compactedEnd = end
+  log.tombstonesDueMs = tombstonesDueMs ?? Infinity
+}
+
 function sectionOf({ name, id, config, logs }: CatalogTopic): TopicSection {
   const refs: [number, number][] = []
   const logStarts: [number, number][] = []
+  const compacted: [number, number, number | null][] = []
   for (const [partition, log] of logs.entries()) {
     const last = refs.at(-1)
     if (last !== undefined && last[0] + last[1] === log.ref) last[1]++
     else refs.push([log.ref, 1])
     if (log.plannedLogStart > 0) logStarts.push([partition, log.plannedLogStart])
+    const { compactedEnd, tombstonesDueMs } = log
+    if (compactedEnd > 0) {
+      compacted.push([
+        partition,
+        compactedEnd,
+        Number.isFinite(tombstonesDueMs) ? tombstonesDueMs : null,
+      ])
+    }
   }
-  return { name, id, config, refs, logStarts }
+  return { name, id, config, refs, logStarts, compacted }
 }

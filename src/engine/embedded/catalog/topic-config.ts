@@ -12,7 +12,7 @@ import {
   timestampAheadMsDefault,
 } from '../../../model/limits.ts'
 import type { ConfigChange, ConfigEntry } from '../../topics.ts'
-import type { PartitionSettings } from '../log/partition-log.ts'
+import type { CompactionSettings, PartitionSettings } from '../log/partition-log.ts'
 
 export type TopicConfig = Readonly<Record<string, string>>
 
@@ -117,15 +117,30 @@ export function configEntries(config: TopicConfig): ConfigEntry[] {
 export function settingsOf(config: TopicConfig): PartitionSettings {
   const number = (name: string): number => Number(valueOf(config, name))
   const logAppendTime = valueOf(config, 'message.timestamp.type') === 'LogAppendTime'
+  const compaction = compactionOf(config)
   return {
     segmentBytes: number('segment.bytes'),
-    segmentMs: number('segment.ms'),
+    // What is appended to is never compacted, so it may not wait longer for its roll.
+    segmentMs: Math.min(number('segment.ms'), compaction?.lagMsMax ?? Infinity),
     messageBytesMax: number('max.message.bytes'),
     logAppendTime,
     fileDeleteDelayMs: number('file.delete.delay.ms'),
     // What a client thinks the time is means nothing where the log sets it.
     timestampBeforeMsMax: logAppendTime ? Infinity : number('message.timestamp.before.max.ms'),
     timestampAfterMsMax: logAppendTime ? Infinity : number('message.timestamp.after.max.ms'),
+    compaction,
+  }
+}
+
+/** Undefined where the policy is `delete` alone. */
+function compactionOf(config: TopicConfig): CompactionSettings | undefined {
+  if (!splitList(valueOf(config, 'cleanup.policy')).includes('compact')) return undefined
+  const number = (name: string): number => Number(valueOf(config, name))
+  return {
+    dirtyRatioMin: number('min.cleanable.dirty.ratio'),
+    lagMsMin: number('min.compaction.lag.ms'),
+    lagMsMax: number('max.compaction.lag.ms'),
+    deleteRetentionMs: number('delete.retention.ms'),
   }
 }
 

@@ -6,6 +6,7 @@ import {
   baseTimestampOf,
   batchProblem,
   codecOf,
+  deleteHorizonOf,
   hasLogAppendTime,
   isControl,
   isTransactional,
@@ -58,7 +59,7 @@ export function batchRefusal(
       `Partition ${partition} of '${topic}' is damaged and takes no records until an operator has looked at it.`,
     )
   }
-  const { messageBytesMax, timestampBeforeMsMax, timestampAfterMsMax } = log.settings
+  const { messageBytesMax, timestampAfterMsMax } = log.settings
   if (batch.length > messageBytesMax) {
     return new GatewayError(
       'RECORD_TOO_LARGE',
@@ -76,7 +77,7 @@ export function batchRefusal(
         `The codec ${codec} is not installed here, so its records cannot be checked.`,
       )
     }
-    const inside = recordsProblem(batch, nowMs - timestampBeforeMsMax)
+    const inside = recordsProblem(batch, log, nowMs)
     if (inside !== undefined) return new GatewayError('INVALID_RECORD', `The batch ${inside}.`)
   }
   const aheadMs = maxTimestampOf(batch) - nowMs
@@ -116,6 +117,7 @@ function headerProblem(batch: Uint8Array): string | undefined {
   if (problem !== undefined) return problem
   if (isControl(batch) || isTransactional(batch)) return 'is a control or transactional batch'
   if (hasLogAppendTime(batch)) return 'claims a log append time'
+  if (deleteHorizonOf(batch) !== undefined) return 'claims a delete horizon'
   if (producerIdOf(batch) !== -1) return 'names a producer id'
   if (baseTimestampOf(batch) > maxTimestampOf(batch))
     return 'has a largest timestamp below its first'
@@ -127,7 +129,9 @@ function headerProblem(batch: Uint8Array): string | undefined {
 }
 
 /** The records must be what the header says, because nobody looks at them again until they are read. */
-function recordsProblem(batch: Uint8Array, oldestMs: number): string | undefined {
+function recordsProblem(batch: Uint8Array, log: PartitionLog, nowMs: number): string | undefined {
+  const { timestampBeforeMsMax, compaction } = log.settings
+  const oldestMs = nowMs - timestampBeforeMsMax
   try {
     const records = readRecords(batch)
     const first = records[0]!.offset
@@ -137,6 +141,8 @@ function recordsProblem(batch: Uint8Array, oldestMs: number): string | undefined
       if (record.timestamp > maxTimestamp) maxTimestamp = record.timestamp
       if (record.timestamp < oldestMs)
         return `has a timestamp (${record.timestamp}) older than message.timestamp.before.max.ms allows`
+      if (compaction !== undefined && record.key === null)
+        return `has a record without a key, and '${log.tp.topic}' is compacted (cleanup.policy)`
     }
     if (maxTimestamp !== maxTimestampOf(batch)) return 'does not know its largest timestamp'
     return undefined

@@ -3,7 +3,7 @@ import type { Disk } from '../disk/disk.ts'
 import { readWhole } from '../disk/disk.ts'
 
 export abstract class IndexFile {
-  readonly path: string
+  path: string
   readonly #entryBytes: number
   /** Entries in memory. */
   protected count = 0

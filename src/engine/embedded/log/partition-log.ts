@@ -22,11 +22,19 @@ import { copyFile, makeDurableDirectory } from '../disk/disk.ts'
 import type { BatchOwner, EntryCall } from './batch-entry.ts'
 import { BatchEntry } from './batch-entry.ts'
 import { LentBatches } from './lent-batches.ts'
+import { finishSwaps, unfinishedSwaps } from './segment-swap-recovery.ts'
 import type { SegmentFiles, SegmentPosition, SegmentRead } from './segment.ts'
-import { deletedSuffix, MissingSegmentError, Segment } from './segment.ts'
+import {
+  cleanedSuffix,
+  deletedSuffix,
+  MissingSegmentError,
+  Segment,
+  segmentName,
+  swapSuffix,
+} from './segment.ts'
 
 /** Kafka's index entries hold offsets relative to the segment's base in 31 bits. */
-const offsetsPerSegmentMax = 0x7fff_ffff
+export const offsetsPerSegmentMax = 0x7fff_ffff
 /** One segment write takes at most so much, so that partitions take turns. */
 const runBytesMax = 4 * 1024 * 1024
 const runBatchesMax = 4096
@@ -45,6 +53,15 @@ export interface PartitionSettings {
   /** How far timestamps may be from the clock, ms; Infinity where the log sets them. */
   timestampBeforeMsMax: number
   timestampAfterMsMax: number
+  compaction: CompactionSettings | undefined
+}
+
+/** What log compaction obeys; undefined in the settings where the policy is `delete` alone. */
+export interface CompactionSettings {
+  readonly dirtyRatioMin: number
+  readonly lagMsMin: number
+  readonly lagMsMax: number
+  readonly deleteRetentionMs: number
 }
 
 /** A partition's recovery position: how far a checkpoint reaches. */
@@ -99,6 +116,10 @@ export class PartitionLog implements BatchOwner {
    * cut or replayed into again. Zero until a checkpoint says more.
    */
   replayFloor: Offset = 0
+  /** A round of compaction has looked at everything below. */
+  compactedEnd: Offset = 0
+  /** When the first tombstone with a delete horizon may go, ms of log time; Infinity without one. */
+  tombstonesDueMs = Infinity
   /** Whether the segment writer has it in its queue. */
   isQueued = false
   readonly #files: SegmentFiles
@@ -288,14 +309,13 @@ export class PartitionLog implements BatchOwner {
 
   /** The first offset that can hold a record at or after `timestamp`, by the time indexes. */
   async firstCandidate(timestamp: number): Promise<Offset> {
-    const last = this.#segments.length - 1
-    for (const [i, segment] of this.#segments.entries()) {
-      if (i < last && !segment.isGone) await segment.loadMaxTimestamp()
-      // A segment that went meanwhile lay below the log start.
-      if (segment.isGone || segment.maxTimestamp < timestamp) continue
-      return Math.max(this.logStart, await segment.firstCandidate(timestamp))
+    for (;;) {
+      const segments = this.#segments
+      const found = await this.#firstCandidateIn(segments, timestamp)
+      if (found !== undefined) return Math.max(this.logStart, found)
+      // Nothing was replaced meanwhile: what is gone lay below the log start.
+      if (segments === this.#segments) return this.#lent?.from ?? this.readableEnd
     }
-    return this.#lent?.from ?? this.readableEnd
   }
 
   /** The last offset of the batch with the largest timestamp that readers may see. */
@@ -345,6 +365,11 @@ export class PartitionLog implements BatchOwner {
     return next
   }
 
+  /** A segment that compaction writes, not in the list yet. */
+  cleanedSegment(base: Offset): Segment {
+    return new Segment(this.folder, base, this.#files, true, cleanedSuffix)
+  }
+
   /** The position of this turn; encoded into a snapshot. */
   position(): PartitionPosition {
     const active = this.#segments.at(-1)
@@ -365,18 +390,32 @@ export class PartitionLog implements BatchOwner {
    * Below the position nothing is ever cut.
    */
   async restore(position: PartitionPosition | undefined): Promise<void> {
-    const bases = await this.#removeBeyond(activeBaseAt(position))
-    await this.#stand(position, bases, (active, at) => active.truncateTo(at))
+    const names = await this.#settledNames()
+    const bases = await this.#removeBeyond(activeBaseAt(position), names)
+    await this.#stand(position, this.#segmentsAt(bases), (active, at) => active.truncateTo(at))
+    for (const segment of this.#segments) {
+      // A swap that was cut short at its end leaves them to be made again.
+      const hasIndexes = ['index', 'timeindex'].every((ending) =>
+        names.has(`${segmentName(segment.base)}.${ending}`),
+      )
+      if (segment.isSealed && !hasIndexes) await segment.restoreIndexes()
+    }
   }
 
   /** The same without changing anything. A folder that is not ours counts as missing. */
   async restoreReadOnly(position: PartitionPosition | undefined, isOurs: boolean): Promise<void> {
     const names = isOurs ? await this.#files.disk.list(this.folder) : []
+    const swaps = unfinishedSwaps(names)
     const bases = names
       .filter((name) => /^\d{20}\.log$/.test(name))
       .map((name) => Number(name.slice(0, 20)))
       .filter((base) => base <= activeBaseAt(position))
-    await this.#stand(position, bases, async (active, at) => {
+      .filter((base) => !swaps.some((swap) => swap.base <= base && base < swap.end))
+    const swapped = swaps.map(({ base, end }) => {
+      return new Segment(this.folder, base, this.#files, false, swapSuffix, end)
+    })
+    const sealed = [...this.#segmentsAt(bases), ...swapped].sort((a, b) => a.base - b.base)
+    await this.#stand(position, sealed, async (active, at) => {
       return (await active.lookFrom(at)) && isOurs
     })
   }
@@ -412,7 +451,7 @@ export class PartitionLog implements BatchOwner {
 
   async #stand(
     position: PartitionPosition | undefined,
-    bases: readonly Offset[],
+    sealed: readonly Segment[],
     place: (active: Segment, at: SegmentPosition) => Promise<boolean>,
   ): Promise<void> {
     const activeBase = position?.segmentBase ?? 0
@@ -420,9 +459,8 @@ export class PartitionLog implements BatchOwner {
     this.nextOffset = position?.nextOffset ?? 0
     this.readableEnd = this.nextOffset
     this.#segments = []
-    for (const base of bases) {
-      if (base === activeBase) continue
-      const segment = new Segment(this.folder, base, this.#files, false)
+    for (const segment of sealed) {
+      if (segment.base === activeBase) continue
       await segment.measure()
       this.#segments.push(segment)
     }
@@ -457,6 +495,21 @@ export class PartitionLog implements BatchOwner {
   async abandon(): Promise<void> {
     await this.#rearranging
     for (const segment of this.#segments) await segment.abandon()
+  }
+
+  /** Undefined when no segment holds one, or when some are gone. */
+  async #firstCandidateIn(
+    segments: readonly Segment[],
+    timestamp: number,
+  ): Promise<Offset | undefined> {
+    const last = segments.length - 1
+    for (const [i, segment] of segments.entries()) {
+      if (i < last && !segment.isGone) await segment.loadMaxTimestamp()
+      if (segment.isGone && segments !== this.#segments) return undefined
+      if (segment.isGone || segment.maxTimestamp < timestamp) continue
+      return await segment.firstCandidate(timestamp)
+    }
+    return undefined
   }
 
   #plan(
@@ -521,10 +574,23 @@ export class PartitionLog implements BatchOwner {
     return low - 1
   }
 
-  /** Removes segments above `activeBase`; returns the bases of those that stay, rising. */
-  async #removeBeyond(activeBase: Offset): Promise<Offset[]> {
+  #segmentsAt(bases: readonly Offset[]): Segment[] {
+    return bases.map((base) => new Segment(this.folder, base, this.#files, false))
+  }
+
+  /** What is in the folder once swaps of compacted segments are finished or dropped. */
+  async #settledNames(): Promise<ReadonlySet<string>> {
     const { disk } = this.#files
     const names = await disk.list(this.folder)
+    const isUnfinished = (name: string) => name.endsWith(cleanedSuffix) || name.endsWith(swapSuffix)
+    if (!names.some(isUnfinished)) return new Set(names)
+    await finishSwaps(disk, this.folder, names)
+    return new Set(await disk.list(this.folder))
+  }
+
+  /** Removes segments above `activeBase`; returns the bases of those that stay, rising. */
+  async #removeBeyond(activeBase: Offset, names: ReadonlySet<string>): Promise<Offset[]> {
+    const { disk } = this.#files
     const bases = new Set<Offset>()
     for (const name of names) if (/^\d{20}\.log$/.test(name)) bases.add(parseInt(name, 10))
     const kept = [...bases].filter((base) => base <= activeBase).sort((a, b) => a - b)

@@ -20,7 +20,8 @@ import type { PartitionPosition, PartitionSettings } from './partition-log.ts'
 import { PartitionLog } from './partition-log.ts'
 import { PartitionFolders } from './partition-folders.ts'
 import { LogPressure } from './pressure.ts'
-import type { SegmentFiles } from './segment.ts'
+import type { Segment, SegmentFiles } from './segment.ts'
+import { swapSegments } from './segment-swap.ts'
 import { SegmentRemoval } from './segment-removal.ts'
 import { SegmentWriter } from './segment-writer.ts'
 import { Watchers } from './watchers.ts'
@@ -145,6 +146,17 @@ export class Partitions implements BatchKeeper {
 
   shown(topic: string): readonly PartitionLog[] | undefined {
     return this.#shown.get(topic)
+  }
+
+  /** Every partition of the newest state, durable or not. */
+  all(): Iterable<PartitionLog> {
+    return this.#byRef.values()
+  }
+
+  /** Puts a compacted segment in the place of `old`. False when they are not all there any more. */
+  swap(log: PartitionLog, old: readonly Segment[], fresh: Segment, end: Offset): Promise<boolean> {
+    const parts = { disk: this.#disk, hold: this.hold, removal: this.removal }
+    return swapSegments(parts, log, { old, fresh, end })
   }
 
   /** Frees the memory and the descriptors of a deleted partition. */

@@ -78,10 +78,31 @@ export class SegmentRemoval {
    * `rearrange`; durable when it resolves.
    */
   async setAside(log: PartitionLog, segments: readonly Segment[]): Promise<void> {
-    const { clock, hold } = this.#parts
     for (const segment of segments) await segment.retire()
-    const renamed = await hold.whileFree(() => this.#renameAll(log, segments))
-    if (this.#closed) return
+    const renamed = await this.#parts.hold.whileFree(() => this.renameAll(log, segments))
+    this.unlinkLater(log, renamed)
+  }
+
+  /**
+   * Renames the files of retired segments; the folder is synced when it resolves. For who holds both
+   * `rearrange` and `FileHold.whileFree`.
+   */
+  async renameAll(log: PartitionLog, segments: readonly Segment[]): Promise<string[]> {
+    const renamed: string[] = []
+    for (const segment of segments) {
+      for (const path of segment.filePaths) {
+        if (log.isDropped) return []
+        if (await this.#rename(path)) renamed.push(path + deletedSuffix)
+      }
+    }
+    if (!log.isDropped) await this.#parts.disk.syncDirectory(log.folder)
+    return renamed
+  }
+
+  /** The end of files that `renameAll` has named. */
+  unlinkLater(log: PartitionLog, renamed: readonly string[]): void {
+    if (this.#closed || renamed.length === 0) return
+    const { clock } = this.#parts
     const delayMs = Math.min(log.settings.fileDeleteDelayMs, timerMsMax)
     const timer = clock.after(delayMs, () => {
       this.#timers.delete(timer)
@@ -123,18 +144,6 @@ export class SegmentRemoval {
     if (segments.length === 0) return
     log.replace(segments, [])
     await this.setAside(log, segments)
-  }
-
-  async #renameAll(log: PartitionLog, segments: readonly Segment[]): Promise<string[]> {
-    const renamed: string[] = []
-    for (const segment of segments) {
-      for (const path of segment.filePaths) {
-        if (log.isDropped) return []
-        if (await this.#rename(path)) renamed.push(path + deletedSuffix)
-      }
-    }
-    if (!log.isDropped) await this.#parts.disk.syncDirectory(log.folder)
-    return renamed
   }
 
   /** False when there is nothing to unlink later. */

@@ -24,6 +24,15 @@ const indexIntervalBytes = 4096
 const scanBytes = 256 * 1024
 /** Files on their way out: still there for whoever reads them, not part of the log any more. */
 export const deletedSuffix = '.deleted'
+/** … of one that compaction is writing, and of one on its way into the place of others. */
+export const cleanedSuffix = '.cleaned'
+export const swapSuffix = '.swap'
+
+/** An offset as it stands in file names. */
+export const segmentName = (base: Offset): string => String(base).padStart(20, '0')
+/** What is replaced stands in the name of what replaces it: segments of [base, end). */
+export const swapName = (base: Offset, end: Offset): string =>
+  `${segmentName(base)}-${segmentName(end)}`
 
 /** Batches found in a file, and damage if that is the first thing met. */
 export interface SegmentRead {
@@ -53,7 +62,6 @@ export interface SegmentFiles {
 
 export class Segment {
   readonly base: Offset
-  readonly path: string
   /** Bytes planned; the next batch goes here. */
   plannedBytes = 0
   /** Bytes that have reached the file. */
@@ -65,7 +73,9 @@ export class Segment {
   maxTimestampOffset: Offset = -1
   /** Nothing is appended any more, so its indexes need not stay in memory. */
   isSealed = false
+  readonly #folder: string
   readonly #files: SegmentFiles
+  #logPath: string
   readonly #index: OffsetIndex
   readonly #timeIndex: TimeIndex
   #indexesLoaded: boolean
@@ -81,12 +91,22 @@ export class Segment {
   #isGone = false
   #whenIdle: (() => void)[] = []
 
-  constructor(folder: string, base: Offset, files: SegmentFiles, isNew: boolean) {
+  /** `suffix` and `end` are of the names in which compaction leaves a segment on its way. */
+  constructor(
+    folder: string,
+    base: Offset,
+    files: SegmentFiles,
+    isNew: boolean,
+    suffix = '',
+    end?: Offset,
+  ) {
     this.base = base
-    this.path = `${folder}/${String(base).padStart(20, '0')}`
+    this.#folder = folder
     this.#files = files
-    this.#index = new OffsetIndex(`${this.path}.index`)
-    this.#timeIndex = new TimeIndex(`${this.path}.timeindex`)
+    const path = `${folder}/${end === undefined ? segmentName(base) : swapName(base, end)}`
+    this.#logPath = `${path}.log${suffix}`
+    this.#index = new OffsetIndex(`${path}.index${suffix}`)
+    this.#timeIndex = new TimeIndex(`${path}.timeindex${suffix}`)
     this.#indexesLoaded = isNew
     this.#isNewFile = isNew
   }
@@ -108,7 +128,7 @@ export class Segment {
 
   /** All files of the segment, the log last: without it the others mean nothing. */
   get filePaths(): readonly string[] {
-    return [this.#index.path, this.#timeIndex.path, `${this.path}.log`]
+    return [this.#index.path, this.#timeIndex.path, this.#logPath]
   }
 
   get position(): SegmentPosition {
@@ -189,6 +209,61 @@ export class Segment {
     return has
   }
 
+  /** Makes the empty file of a segment that is written before it has a place in its partition. */
+  async begin(): Promise<void> {
+    await this.#using(async (file) => {
+      this.#isNewFile = false
+      this.#unsynced = true
+      await file.truncate(0)
+    })
+  }
+
+  /** Removes the files of a segment that got no place. */
+  async discard(): Promise<void> {
+    await this.abandon()
+    for (const path of this.filePaths) {
+      try {
+        await this.#files.disk.remove(path)
+      } catch (error) {
+        if (systemCode(error) !== 'ENOENT') throw error
+      }
+    }
+  }
+
+  /**
+   * Keeps the file open and the indexes in memory until the answer is called, so that readers are
+   * served whatever happens to the names meanwhile.
+   */
+  async pin(): Promise<() => void> {
+    let unpin: () => void = () => undefined
+    const pinned = new Promise<void>((resolve) => (unpin = resolve))
+    await new Promise<void>((resolve, reject) => {
+      const hold = this.#busy(async () => {
+        await this.#loadIndexes()
+        await this.#using(() => Promise.resolve())
+        resolve()
+        await pinned
+      })
+      hold.catch(reject)
+    })
+    return unpin
+  }
+
+  /** Gives its files other names in their folder, the log last: without it the others mean nothing. */
+  async moveTo(name: string, suffix: string): Promise<void> {
+    const { disk } = this.#files
+    const path = `${this.#folder}/${name}`
+    for (const [index, ending] of [
+      [this.#index, '.index'],
+      [this.#timeIndex, '.timeindex'],
+    ] as const) {
+      await disk.rename(index.path, `${path}${ending}${suffix}`)
+      index.path = `${path}${ending}${suffix}`
+    }
+    await disk.rename(this.#logPath, `${path}.log${suffix}`)
+    this.#logPath = `${path}.log${suffix}`
+  }
+
   /** Brings the files back to a recovery position. False when the log is shorter than it says. */
   async truncateTo(position: SegmentPosition): Promise<boolean> {
     return this.#standAt(position, await this.#truncateLog(position.bytes))
@@ -196,7 +271,7 @@ export class Segment {
 
   /** Stands at a recovery position without changing anything, to be read. False as above. */
   async lookFrom(position: SegmentPosition): Promise<boolean> {
-    const isThere = await this.#files.disk.exists(`${this.path}.log`)
+    const isThere = await this.#files.disk.exists(this.#logPath)
     return this.#standAt(position, isThere ? await this.#using((file) => file.size()) : 0)
   }
 
@@ -223,6 +298,25 @@ export class Segment {
     await this.#using(async (file) => {
       this.plannedBytes = this.writtenBytes = await file.size()
     })
+  }
+
+  /** Largest timestamp of the first batch with records, from the log itself. */
+  async loadFirstTimestamp(): Promise<void> {
+    if (this.firstTimestamp >= 0 || this.writtenBytes === 0) return
+    await this.#using(async (file) => {
+      const scan = new SegmentScan(file, 0, this.writtenBytes, 0)
+      while (scan.position < this.writtenBytes && this.firstTimestamp < 0) {
+        const head = await scan.peek(batchHeaderBytes)
+        if (headProblem(head, this.writtenBytes - scan.position) !== undefined) return
+        this.firstTimestamp = maxTimestampOf(head)
+        scan.skip(batchBytesOf(head))
+      }
+    })
+  }
+
+  /** Makes sure that both indexes have their files; missing ones are made again from the log. */
+  async restoreIndexes(): Promise<void> {
+    await this.#busy(() => this.#loadIndexes())
   }
 
   /** Largest record timestamp of a sealed segment, from the last entry of its time index. */
@@ -334,7 +428,7 @@ export class Segment {
 
   async #truncateLog(bytes: number): Promise<number> {
     const { disk } = this.#files
-    if (!(await disk.exists(`${this.path}.log`))) {
+    if (!(await disk.exists(this.#logPath))) {
       this.#isNewFile = true
       this.#isMissing = bytes > 0
       return 0
@@ -394,7 +488,7 @@ export class Segment {
     return this.#busy(async () => {
       const { disk, openFiles } = this.#files
       const create = this.#isNewFile && !this.#isMissing
-      const opening = (this.#file ??= disk.open(`${this.path}.log`, { create }))
+      const opening = (this.#file ??= disk.open(this.#logPath, { create }))
       openFiles.touch(this)
       let file: DiskFile
       try {

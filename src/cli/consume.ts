@@ -5,6 +5,7 @@ import type { ApiOptions } from './api.ts'
 import { Api, Refusal, Unreachable } from './api.ts'
 import { Failure } from './failure.ts'
 import { print } from './output.ts'
+import { topicPath } from './topics.ts'
 import { waitAlive } from './wait.ts'
 
 type Instance = components['schemas']['Instance']
@@ -50,8 +51,7 @@ export async function consume(topic: string, options: ConsumeOptions): Promise<v
 /** Without a group: the WebSocket, which resumes by itself after a break. */
 async function tail(topic: string, options: ConsumeOptions, signal: AbortSignal): Promise<void> {
   const api = new Api(options)
-  // The socket would wait and try again for ever; a person wants to hear that the name is wrong.
-  await api.call('GET', `/v1/topics/${encodeURIComponent(topic)}`, { signal })
+  await refuseMissing(api, topic, signal)
   let isLost = false
   const client = connect({
     url: api.url,
@@ -78,6 +78,11 @@ async function tail(topic: string, options: ConsumeOptions, signal: AbortSignal)
   }
 }
 
+/** Sockets and groups wait for a topic that is not there; a person wants to hear that the name is wrong. */
+async function refuseMissing(api: Api, topic: string, signal: AbortSignal): Promise<void> {
+  await api.call('GET', topicPath(topic), { signal })
+}
+
 /** With a group: a v2 instance. What was printed is committed, and nothing else. */
 async function share(
   topic: string,
@@ -86,6 +91,7 @@ async function share(
   signal: AbortSignal,
 ): Promise<void> {
   const api = new Api(options)
+  await refuseMissing(api, topic, signal)
   let instance: string | undefined = await join(api, group, topic)
   try {
     let left = options.max ?? Infinity

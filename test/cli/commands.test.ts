@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -167,6 +167,26 @@ test('without --from-beginning a consumer begins with what comes next', async ()
   assert.equal(code, 0)
   assert.match(stdout.toString(), /^(new\n)+$/)
 })
+
+test('a consumer of a topic that does not exist says so and ends with 1, in a group too', async () => {
+  for (const group of [[], ['--group', 'g']]) {
+    const { code, stderr } = await run(['consume', 'nope', ...group])
+    assert.deepEqual([code, stderr], [1, "ebbgate: Topic 'nope' does not exist.\n"])
+  }
+})
+
+test(
+  'what cannot be printed is said in one line',
+  { skip: process.platform !== 'linux' && 'there is no /dev/full' },
+  async () => {
+    const full = await open('/dev/full', 'w')
+    await newTopic()
+    const { code, stderr } = await run(['topics', 'list'], { output: full.fd })
+    await full.close()
+    assert.equal(code, 1)
+    assert.match(stderr, /^ebbgate: What was asked for could not be printed: ENOSPC.*\n$/)
+  },
+)
 
 test('a consumer whose topic is deleted says so and ends with 1', async () => {
   const topic = await newTopic()

@@ -12,6 +12,8 @@ export interface CliOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Arguments of Node itself. */
   readonly execArgv?: readonly string[]
+  /** Where standard output goes instead of to `stdout`. */
+  readonly output?: number
 }
 
 export interface CliResult {
@@ -31,7 +33,7 @@ export class CliProcess {
     const execArgv = options.execArgv ?? []
     this.child = spawn(process.execPath, [...execArgv, command, ...args], {
       env: { ...Object.fromEntries(inherited), ...options.env },
-      stdio: ['pipe', 'pipe', 'pipe'],
+      stdio: ['pipe', options.output ?? 'pipe', 'pipe'],
     })
     this.child.stdout?.on('data', (chunk: Buffer) => {
       this.#stdout = Buffer.concat([this.#stdout, chunk])

@@ -79,9 +79,12 @@ export function createGateway(input: ConfigInput = {}, parts: GatewayParts = {})
 
   const engine = parts.engine ?? embeddedEngine(config, tools, metrics, parts.onFatal)
   const { log, topics, transactions, groups } = engine
-  const readiness = new Readiness(() => engine.health())
 
   const store = sessionStore(config, topics, tools)
+  const readiness = new Readiness(
+    () => engine.health(),
+    () => store.reachable,
+  )
   const keeper = new SessionKeeper({
     ...tools,
     store,

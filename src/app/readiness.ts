@@ -10,14 +10,22 @@ export interface ReadyState {
 }
 
 const serving: ReadyState = Object.freeze({ ready: true })
+/** Producing and reading without a group go on. */
+const withoutSessions: ReadyState = Object.freeze({
+  ready: true,
+  degraded: 'the session store cannot be reached',
+})
 const stopping: ReadyState = Object.freeze({ ready: false, reason: 'it is stopping' })
 
 export class Readiness {
   readonly #health: () => EngineHealth
+  readonly #hasSessions: () => boolean
   #phase: 'starting' | 'serving' | 'stopping' = 'starting'
 
-  constructor(health: () => EngineHealth) {
+  /** `hasSessions`: whether the session store can be reached. */
+  constructor(health: () => EngineHealth, hasSessions: () => boolean) {
     this.#health = health
+    this.#hasSessions = hasSessions
   }
 
   begin(): void {
@@ -38,7 +46,7 @@ export class Readiness {
     }
     switch (state) {
       case 'ok':
-        return serving
+        return this.#hasSessions() ? serving : withoutSessions
       case 'recovering':
         return { ready: false, reason: 'the log is recovering', ...(recovery && { recovery }) }
       case 'fenced':

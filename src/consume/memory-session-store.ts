@@ -23,6 +23,7 @@ interface Entry {
 
 export class MemorySessionStore implements SessionStore {
   readonly shared = false
+  readonly reachable = true
   readonly #clock: Clock
   readonly #entries = new Map<string, Entry>()
   /** Owner -> number of sessions. */

@@ -249,6 +249,10 @@ export class RedisSessionStore implements SessionStore {
     this.#redis.on('ready', () => this.#noteUp())
   }
 
+  get reachable(): boolean {
+    return this.#trouble === undefined
+  }
+
   /** Throws UNAVAILABLE when Redis cannot be reached at the start. */
   async open(): Promise<void> {
     this.#tag = `{ebbgate:${recordFormat}:${encodeURIComponent(await this.#namespace())}}`

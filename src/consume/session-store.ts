@@ -47,6 +47,8 @@ export interface LeaseCheck {
 export interface SessionStore {
   /** Whether sessions outlive the process. */
   readonly shared: boolean
+  /** Whether it can be reached, as far as is known without asking. */
+  readonly reachable: boolean
   open(): Promise<void>
   close(): Promise<void>
   /**

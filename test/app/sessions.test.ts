@@ -9,6 +9,7 @@ import { CliProcess, runCli } from '../support/cli.ts'
 import type { GatewayProcess } from '../support/gateway-process.ts'
 import { startGateway } from '../support/gateway-process.ts'
 import { redisSkip, startRedis } from '../support/redis.ts'
+import { until } from '../support/until.ts'
 import { V2Consumer } from '../support/v2-consumer.ts'
 
 let data: string
@@ -140,6 +141,34 @@ test('a tail on the command line outlives a restart of the gateway and repeats n
   assert.equal(code, 0)
   assert.match(stderr, /^ebbgate: The gateway at \S+ is away\. Trying again\.\n$/)
 })
+
+test(
+  'a Redis that goes away is told by /readyz, and producing and reading go on',
+  { skip: redisSkip() },
+  async (t: TestContext) => {
+    const redis = await startRedis()
+    t.after(() => redis.close())
+    const gateway = await startGateway({
+      data: join(data, 'gone'),
+      env: { EBBGATE_SESSIONS: redis.url },
+    })
+    t.after(() => gateway.stop())
+    const readiness = async (): Promise<unknown> => {
+      const answer = await fetch(`${gateway.url}/readyz`)
+      return [answer.status, await answer.json()]
+    }
+    const ready = JSON.stringify([200, { status: 'ready' }])
+    assert.equal(JSON.stringify(await readiness()), ready)
+    await redis.kill()
+    const reason = 'the session store cannot be reached'
+    const degraded = JSON.stringify([200, { status: 'degraded', reason }])
+    await until(async () => JSON.stringify(await readiness()) === degraded, 'readyz says it')
+    await post(gateway.url, '/v1/topics', { name: 'alone', partitions: 2 })
+    await produce(gateway, 'alone', 'x')
+    await redis.start()
+    await until(async () => JSON.stringify(await readiness()) === ready, 'readyz is well again')
+  },
+)
 
 test('a Redis that is not there keeps the gateway from starting, in one line without the password', async () => {
   const { code, stderr } = await runCli(['serve', '--port', '0', '--data', join(data, 'none')], {

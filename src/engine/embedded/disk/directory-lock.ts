@@ -11,6 +11,7 @@ import { DatabaseSync } from 'node:sqlite'
 import type { Clock } from '../../../kit/clock.ts'
 import { formatIsoTime } from '../../../kit/clock.ts'
 import { GatewayError } from '../../../model/errors.ts'
+import { systemCode } from './disk.ts'
 
 export interface DirectoryLock {
   /** Throws LOCKED, naming folder and holder, when another process holds it. */
@@ -48,17 +49,30 @@ export function directoryLock(directory: string, clock: Clock): DirectoryLock {
   }
 }
 
-/** Makes the folder and those above it, so that a power cut leaves it where it is. */
+/**
+ * Makes the folder and those above it, so that a power cut leaves them where they are. One by one:
+ * Node's `recursive` never ends below /proc, where folders neither are nor can be made.
+ */
 function makeDurable(directory: string): void {
-  const first = fs.mkdirSync(directory, { recursive: true })
-  if (first === undefined || process.platform !== 'linux') return
-  let folder = resolve(directory)
-  do {
-    folder = dirname(folder)
-    const descriptor = fs.openSync(folder, 'r')
-    fs.fsyncSync(descriptor)
-    fs.closeSync(descriptor)
-  } while (folder.length >= resolve(first).length)
+  const missing: string[] = []
+  for (let folder = resolve(directory); !fs.existsSync(folder); folder = dirname(folder)) {
+    missing.unshift(folder)
+  }
+  for (const folder of missing) {
+    try {
+      fs.mkdirSync(folder)
+    } catch (error) {
+      if (systemCode(error) !== 'EEXIST') throw error
+    }
+    syncFolder(dirname(folder))
+  }
+}
+
+function syncFolder(folder: string): void {
+  if (process.platform !== 'linux') return
+  const descriptor = fs.openSync(folder, 'r')
+  fs.fsyncSync(descriptor)
+  fs.closeSync(descriptor)
 }
 
 const sqliteBusy = 5

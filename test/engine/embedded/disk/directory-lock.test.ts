@@ -63,3 +63,12 @@ test('the kernel drops the lock with the process: after kill -9 nobody waits', a
   lock.acquire()
   lock.release()
 })
+
+test(
+  'a folder that can never be made is refused at once, and so are those above it',
+  { skip: process.platform !== 'linux' && 'there is no /proc' },
+  () => {
+    const lock = directoryLock('/proc/nothing/data', systemClock)
+    assert.throws(() => lock.acquire(), /ENOENT/)
+  },
+)

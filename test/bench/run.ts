@@ -36,7 +36,14 @@ const engineBenches: Readonly<Record<string, () => Promise<Comparison | string>>
   flat: () => flatness(options),
 }
 
-const wanted = values.only?.split(',') ?? [...gatewayBenches, ...Object.keys(engineBenches)]
+const known = [...gatewayBenches, ...Object.keys(engineBenches)]
+const wanted = values.only?.split(',') ?? known
+for (const name of wanted) {
+  if (!known.includes(name)) {
+    console.error(`'${name}' is no bench. There are: ${known.join(', ')}.`)
+    process.exit(2)
+  }
+}
 const gateway = gatewayBenches.filter((name: GatewayBench) => wanted.includes(name))
 if (gateway.length > 0) await runGatewayBenches(gateway, pairs, seconds, print)
 for (const [name, bench] of Object.entries(engineBenches)) {

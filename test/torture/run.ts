@@ -54,7 +54,12 @@ function list(): void {
 async function runAll(): Promise<void> {
   for (const name of String(flags['only']).split(',')) {
     const programme = programmes.find((each) => each.name === name)
-    if (programme === undefined) throw new Error(`'${name}' is no programme; see --list.`)
+    if (programme === undefined) {
+      console.error(
+        `'${name}' is no programme. There are: ${programmes.map((each) => each.name).join(', ')}.`,
+      )
+      process.exit(2)
+    }
     programme.provide?.()
     const lacks = programme.missing()
     if (lacks === undefined) await run(programme)

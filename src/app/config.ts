@@ -88,7 +88,7 @@ function refuseOpenDoor(config: GatewayConfig, originOf: (key: string) => string
   )
 }
 
-function isLoopback(host: string): boolean {
+export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }
 

@@ -4,6 +4,7 @@
  * and which metrics are in use.
  */
 import type { OriginRules } from '../access/origin.ts'
+import { BackupAdmin } from '../admin/backups.ts'
 import { TopicAdmin } from '../admin/topics.ts'
 import { Consumers } from '../consume/consumers.ts'
 import { RedisSessionStore } from '../consume/redis-session-store.ts'
@@ -13,6 +14,7 @@ import type { SessionStore } from '../consume/session-store.ts'
 import { Tail } from '../consume/tail.ts'
 import { MemorySessionStore } from '../consume/memory-session-store.ts'
 import { directoryLock } from '../engine/embedded/disk/directory-lock.ts'
+import { nodeBackupPlace } from '../engine/embedded/disk/node-backup-place.ts'
 import { nodeDisk } from '../engine/embedded/disk/node-disk.ts'
 import { createEmbeddedEngine } from '../engine/embedded/embedded-engine.ts'
 import type { Engine } from '../engine/engine.ts'
@@ -31,7 +33,7 @@ import { Metrics } from '../metrics/metrics.ts'
 import { Producer } from '../produce/producer.ts'
 import { registerPush } from '../push/websocket.ts'
 import type { ConfigInput } from './config.ts'
-import { completeConfig } from './config.ts'
+import { completeConfig, isLoopback } from './config.ts'
 import { Doors } from './doors.ts'
 import { Readiness } from './readiness.ts'
 import type { GatewayConfig } from './settings.ts'
@@ -110,6 +112,7 @@ export function createGateway(input: ConfigInput = {}, parts: GatewayParts = {})
   const server = createHttpServer({
     ...tools,
     topics: new TopicAdmin({ topics, log }),
+    backups: new BackupAdmin({ backups: engine.backups, isAllowed: mayBackUp(config) }),
     producer,
     reader,
     consumers,
@@ -167,8 +170,16 @@ interface Tools {
   readonly logger: Logger
 }
 
+/**
+ * A back-up writes where the caller says. That is the operator on this machine as long as nobody else
+ * can reach us; else the operator must have named a root.
+ */
+function mayBackUp({ backup, host, http }: GatewayConfig): boolean {
+  return backup?.root !== undefined || (isLoopback(host) && http.publicUrl === undefined)
+}
+
 function embeddedEngine(
-  { data, sessions, recover }: GatewayConfig,
+  { data, sessions, recover, backup }: GatewayConfig,
   tools: Tools,
   metrics: Metrics,
   onFatal: GatewayParts['onFatal'],
@@ -178,6 +189,12 @@ function embeddedEngine(
     disk: nodeDisk(data),
     lock: directoryLock(data, tools.clock),
     meter: metrics.engine,
+    backupPlace: (directory) =>
+      nodeBackupPlace(directory, {
+        data,
+        root: backup?.root,
+        newId: () => randomId(tools.random, 6),
+      }),
     // Members outlive the process exactly when the sessions do that they belong to.
     members: sessions === 'memory' ? 'memory' : 'journal',
     ...(recover === undefined ? {} : { recover }),

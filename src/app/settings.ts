@@ -29,6 +29,10 @@ export interface GatewayConfig {
     /** Web pages of these origins may use the gateway. */
     readonly origins: readonly string[]
   }
+  readonly backup?: {
+    /** Back-ups are written below this folder. */
+    readonly root?: string
+  }
   readonly topics: {
     /** Where a produce to a missing topic makes it: `compat` (v2 and v3), `all`, `none`. */
     readonly autoCreate: 'compat' | 'all' | 'none'
@@ -152,6 +156,14 @@ export const settings: readonly Setting[] = [
     schema: list({ type: 'string', maxLength: 300, pattern: '^https?://[^/?#@\\s]+$' }),
     expects: 'a list of origins such as https://app.example.com',
     help: 'origins whose web pages may use the gateway',
+  },
+  {
+    key: 'backup.root',
+    flag: 'backup-root',
+    env: 'EBBGATE_BACKUP_ROOT',
+    schema: { type: 'string', minLength: 1, maxLength: 4096, pattern: '^/[^\\u0000]*$' },
+    expects: 'the absolute path of a folder',
+    help: 'folder below which back-ups may be written; without it anywhere, asked from this machine alone',
   },
   {
     key: 'topics.autoCreate',

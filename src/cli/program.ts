@@ -47,6 +47,7 @@ function createProgram(): Command {
   addProduce(program)
   addConsume(program)
   addLog(program)
+  addBackup(program)
   return program
 }
 
@@ -63,6 +64,7 @@ function addServe(program: Command): void {
     .option('--log-level <level>', 'silent, error, warn, info or debug; logs go to stderr')
     .option('--recover <how>', 'drop-damaged-journal: give up what damage cut off (docs/config.md)')
     .option('--anonymous', 'let everybody in who can reach the address')
+    .option('--backup-root <folder>', 'folder below which back-ups may be written')
     .option('--public-url <url>', 'base URL that clients use when a proxy stands in between')
     .addHelpText('after', '\nEvery option can be set as EBBGATE_<OPTION> or in the config file.')
     .action(async (options: Record<string, unknown>) => {
@@ -159,6 +161,19 @@ function addLog(program: Command): void {
     )
     .action(async (paths: string[], options: LogDumpOptions) =>
       (await import('./log-dump.ts')).logDump(paths, options),
+    )
+}
+
+function addBackup(program: Command): void {
+  withGateway(program.command('backup <directory>'))
+    .description('copy everything into a new folder, while the gateway goes on')
+    .addHelpText(
+      'after',
+      "\nThe gateway writes the folder on its own machine. On the data folder's file system it takes" +
+        '\nhard links instead of copies. docs/operations.md says how to restore.',
+    )
+    .action(async (directory: string, options: ApiOptions) =>
+      (await import('./backup.ts')).backup(directory, options),
     )
 }
 

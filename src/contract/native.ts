@@ -21,6 +21,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/backup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Copy everything, while the gateway goes on
+         * @description Writes a copy of the data folder on the gateway's own machine. It holds everything that was
+         *     acknowledged before the request and is complete or absent. One at a time.
+         *     Allowed below the setting `backup.root`, or anywhere when only this machine can reach the gateway.
+         */
+        post: operations["makeBackup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/topics": {
         parameters: {
             query?: never;
@@ -246,6 +268,18 @@ export interface components {
             /** @enum {string} */
             applied: "no" | "maybe";
             retryAfterMs?: number;
+        };
+        BackupRequest: {
+            /** @description Absolute path of a folder that is not there yet, or is empty, on the gateway's machine. */
+            directory: string;
+        };
+        BackupReport: {
+            topics: number;
+            partitions: number;
+            /** @description Size of the copied files. */
+            bytes: number;
+            /** @description Of these, bytes that are hard links, sharing their place on the disk. */
+            linkedBytes: number;
         };
         GatewayFacts: {
             version: string;
@@ -703,6 +737,36 @@ export interface operations {
                 };
             };
             403: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    makeBackup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BackupRequest"];
+            };
+        };
+        responses: {
+            /** @description The copy is complete and durable. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackupReport"];
+                };
+            };
+            403: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            501: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };

@@ -2,6 +2,7 @@
  * The engine port: what any partitioned log can do for the gateway, split by role.
  * Whole RecordBatch v2 bytes cross it (docs/adr/0002). A room asks for the role it needs.
  */
+import type { Backups } from './backups.ts'
 import type { Capabilities } from './capabilities.ts'
 import type { Groups } from './groups.ts'
 import type { Log } from './log.ts'
@@ -23,6 +24,8 @@ export interface Engine {
   readonly transactions: Transactions
   readonly groups: Groups
   readonly topics: Topics
+  /** Absent where the data is somebody else's to copy. */
+  readonly backups?: Backups | undefined
   /** Takes the lock and recovers. Throws LOCKED when another process holds the data. */
   open(): Promise<void>
   health(): EngineHealth

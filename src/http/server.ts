@@ -7,6 +7,7 @@ import type { IncomingMessage, ServerOptions, ServerResponse } from 'node:http'
 import fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import type { OriginRules } from '../access/origin.ts'
+import type { BackupAdmin } from '../admin/backups.ts'
 import type { TopicAdmin } from '../admin/topics.ts'
 import type { Consumers } from '../consume/consumers.ts'
 import type { Reader } from '../consume/reader.ts'
@@ -46,6 +47,7 @@ export interface HttpServerParts {
   readonly random: Random
   readonly logger: Logger
   readonly topics: TopicAdmin
+  readonly backups: BackupAdmin
   readonly producer: Producer
   readonly reader: Reader
   readonly consumers: Consumers

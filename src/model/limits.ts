@@ -51,6 +51,8 @@ export const listLimitMax = 1_000
 export const produceTimeoutMs = 30_000
 /** Administrative calls. */
 export const adminTimeoutMs = 15_000
+/** A back-up takes links in seconds; copies on another file system get as long as HTTP clients wait. */
+export const backupTimeoutMs = 240_000
 /** Reading from the log, without the long poll's own wait. */
 export const fetchTimeoutMs = 10_000
 /** Batches of our own below this are not compressed: it costs 10 to 80 µs and gains next to nothing. */

@@ -1,6 +1,7 @@
 /** The REST door on the real engine, listening on a free port; every answer is held against the contracts. */
 import type { AddressInfo } from 'node:net'
 import request from 'supertest'
+import { BackupAdmin } from '../../src/admin/backups.ts'
 import { TopicAdmin } from '../../src/admin/topics.ts'
 import { Consumers } from '../../src/consume/consumers.ts'
 import { MemorySessionStore } from '../../src/consume/memory-session-store.ts'
@@ -63,6 +64,7 @@ export async function openTestHttp(options: TestHttpOptions = {}): Promise<TestH
     logger,
     documents,
     topics: new TopicAdmin({ topics, log }),
+    backups: new BackupAdmin({ backups: engine.backups, isAllowed: true }),
     producer: new Producer({ log, topics, transactions, clock, random }),
     reader,
     consumers: new Consumers({ store, keeper, log, groups, topics, clock, random }),

@@ -42,6 +42,8 @@ export class SimDisk implements Disk {
   readonly faults: SimFaults = {}
   /** Free space, bytes; a write that grows a file beyond it meets ENOSPC. */
   free = 100 * 1024 ** 3
+  /** Whether files can have a name on another disk too, as on one file system. */
+  links = true
   /** Called before each operation starts; a simulation crashes at a chosen one. */
   onOperation: ((what: string, path: string) => void) | undefined
   operations = 0
@@ -108,6 +110,18 @@ export class SimDisk implements Disk {
         target.folder.change({ set: [target.name, node] })
         source.folder.change({ remove: source.name })
       }
+    })
+  }
+
+  link(path: string, other: Disk, otherPath: string): Promise<boolean> {
+    return this.#operate('link', path, () => {
+      if (!this.links || !(other instanceof SimDisk)) return false
+      const node = this.#find(path)
+      if (!(node instanceof Inode)) throw systemError('ENOENT', path)
+      const target = other.#place(otherPath)
+      if (target.folder.live.has(target.name)) throw systemError('EEXIST', otherPath)
+      target.folder.change({ set: [target.name, node] })
+      return true
     })
   }
 

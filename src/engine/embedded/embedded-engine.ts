@@ -17,6 +17,8 @@ import {
 } from '../../model/limits.ts'
 import type { Capabilities } from '../capabilities.ts'
 import type { Engine, EngineHealth } from '../engine.ts'
+import type { BackupPlace } from './disk/backup-place.ts'
+import { EmbeddedBackups } from './backup/embedded-backups.ts'
 import { EmbeddedTopics } from './catalog/embedded-topics.ts'
 import { TopicCatalog } from './catalog/topic-catalog.ts'
 import type { CompactionMeter } from './compaction/compactor.ts'
@@ -31,7 +33,7 @@ import type { GroupCatalog, GroupTopic } from './group/group-catalog.ts'
 import type { dropDamagedJournal } from './journal/damaged-journal.ts'
 import type { JournalMeter } from './journal/journal.ts'
 import type { JournalSizes } from './journal/journal-files.ts'
-import { Journal } from './journal/journal.ts'
+import { defaultSizes, Journal } from './journal/journal.ts'
 import { EmbeddedLog } from './log/embedded-log.ts'
 import { Partitions } from './log/partitions.ts'
 import type { KeyMeter, KeyTopic } from './transaction/idempotency-keys.ts'
@@ -90,6 +92,8 @@ export interface EmbeddedEngineOptions {
   readonly compactionBytesPerSecond?: number
   /** Memory of one round's map of keys; default: `compactionMapBytesMax`. */
   readonly compactionMapBytes?: number
+  /** Checks a directory and begins a folder for a back-up in it. Absent: there is no backups role. */
+  readonly backupPlace?: (directory: string) => Promise<BackupPlace>
 }
 
 /** The engine, and what tests and a back-up may ask of it beyond the port. */
@@ -118,6 +122,7 @@ class Embedded implements EmbeddedEngine {
   readonly transactions: EmbeddedTransactions
   readonly groups: GroupCoordinator
   readonly topics: EmbeddedTopics
+  readonly backups: EmbeddedBackups | undefined
   readonly #options: EmbeddedEngineOptions
   readonly #journal: Journal
   readonly #partitions: Partitions
@@ -261,6 +266,19 @@ class Embedded implements EmbeddedEngine {
       refusal,
       appendRefusal: () => this.#appendRefusal(),
     })
+    const { backupPlace, journalSizes = defaultSizes } = options
+    if (backupPlace !== undefined) {
+      this.backups = new EmbeddedBackups({
+        disk,
+        clock,
+        logger,
+        hold: this.#partitions.hold,
+        checkpoint: () => this.#journal.checkpoint(),
+        refusal,
+        placeFor: backupPlace,
+        journalFileBytes: journalSizes.firstFileBytes,
+      })
+    }
   }
 
   async open(): Promise<void> {
@@ -325,6 +343,8 @@ class Embedded implements EmbeddedEngine {
     if (this.#stage !== 'open') return
     this.#stage = 'closing'
     try {
+      // What waits for held files would hold up the end.
+      await this.backups?.close()
       await this.#keys.close()
       await this.groups.close()
       await this.#compactor.close()

@@ -1,4 +1,5 @@
 /** All handlers of the native contract that live at this door. */
+import type { BackupAdmin } from '../../admin/backups.ts'
 import type { TopicAdmin } from '../../admin/topics.ts'
 import type { Reader } from '../../consume/reader.ts'
 import type { operations } from '../../contract/native.ts'
@@ -6,6 +7,7 @@ import type { Handlers } from '../../contract/operations.ts'
 import type { Producer } from '../../produce/producer.ts'
 import type { AnswersInFlight } from '../exchange/answers-in-flight.ts'
 import type { CallContext } from '../exchange/call.ts'
+import { backupHandlers } from './backup.ts'
 import { recordHandlers } from './records.ts'
 import type { GatewayFacts } from './root.ts'
 import { rootHandlers } from './root.ts'
@@ -13,6 +15,7 @@ import { topicHandlers } from './topics.ts'
 
 export interface NativeParts {
   readonly topics: TopicAdmin
+  readonly backups: BackupAdmin
   readonly producer: Producer
   readonly reader: Reader
   readonly answers: AnswersInFlight
@@ -25,6 +28,7 @@ export function nativeHandlers(parts: NativeParts): Handlers<operations, CallCon
   return {
     ...rootHandlers(parts.facts),
     ...topicHandlers(parts.topics),
+    ...backupHandlers(parts.backups),
     ...recordHandlers(parts),
   }
 }

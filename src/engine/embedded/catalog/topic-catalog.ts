@@ -62,7 +62,8 @@ export interface CatalogTopic {
   config: TopicConfig
 }
 
-interface TopicSection {
+/** A topic in a snapshot. */
+export interface TopicSection {
   readonly name: string
   readonly id: string
   readonly config: TopicConfig
@@ -139,10 +140,7 @@ export class TopicCatalog implements StateMachine {
   }
 
   restore(section: Uint8Array): void {
-    const { nextRef, topics } = JSON.parse(Buffer.from(section).toString()) as {
-      nextRef: number
-      topics: TopicSection[]
-    }
+    const { nextRef, topics } = parseSection(section)
     for (const { name, id, config, refs, logStarts, compacted = [] } of topics) {
       const topic = this.#add(name, id, config)
       for (const [first, count] of refs) this.#addPartitions(topic, first, count)
@@ -217,6 +215,15 @@ export class TopicCatalog implements StateMachine {
     if (topic === undefined) throw new Error(`Assertion: the journal names an unknown topic ${id}.`)
     return topic
   }
+}
+
+/** The topics of a snapshot's section, without a catalog around them. */
+export function readTopics(section: Uint8Array): readonly TopicSection[] {
+  return parseSection(section).topics
+}
+
+function parseSection(section: Uint8Array): { nextRef: number; topics: TopicSection[] } {
+  return JSON.parse(Buffer.from(section).toString()) as { nextRef: number; topics: TopicSection[] }
 }
 
 function moveLogStart(log: PartitionLog, offset: Offset): void {

@@ -40,6 +40,11 @@ export interface Disk {
   /** Makes the folder and those above it; an existing one is fine. */
   makeDirectory(path: string): Promise<void>
   rename(from: string, to: string): Promise<void>
+  /**
+   * Gives a file of this disk a second name on another. False where that cannot be, because it is
+   * another file system or one without links: then it has to be copied.
+   */
+  link(path: string, other: Disk, otherPath: string): Promise<boolean>
   /** Removes a file. */
   remove(path: string): Promise<void>
   /** Removes an empty folder. */

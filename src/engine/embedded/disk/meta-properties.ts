@@ -3,7 +3,8 @@ import { GatewayError } from '../../../model/errors.ts'
 import type { Disk } from './disk.ts'
 import { readWhole, replaceFile } from './disk.ts'
 
-const path = 'meta.properties'
+export const metaPropertiesPath = 'meta.properties'
+const path = metaPropertiesPath
 const format = '1'
 
 /**

@@ -26,10 +26,14 @@ const buffersPerWriteMax = 1024
 const dsyncFlag =
   process.platform === 'linux' ? (fs.constants.O_DSYNC as number | undefined) : undefined
 
+const rootOf = new WeakMap<Disk, string>()
+/** A link across file systems, on one without links, or beyond their number. */
+const noLink = new Set(['EXDEV', 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK', 'ENOSYS'])
+
 /** The disk whose root is `directory`. The folder is made when the lock is taken. */
 export function nodeDisk(directory: string): Disk {
   const at = (path: string): string => join(directory, path)
-  return {
+  const disk: Disk = {
     durability: dsyncFlag === undefined ? 'fdatasync' : 'fsync',
     async open(path, options = {}) {
       try {
@@ -71,6 +75,17 @@ export function nodeDisk(directory: string): Disk {
         throw named(error)
       }
     },
+    async link(path, other, otherPath) {
+      const root = rootOf.get(other)
+      if (root === undefined) return false
+      try {
+        await promises.link(at(path), join(root, otherPath))
+        return true
+      } catch (error) {
+        if (noLink.has(systemCode(error) ?? '')) return false
+        throw named(error)
+      }
+    },
     remove: (path) => promises.unlink(at(path)),
     removeDirectory: (path) => promises.rmdir(at(path)),
     syncDirectory: (path) => syncFolder(at(path)),
@@ -79,6 +94,8 @@ export function nodeDisk(directory: string): Disk {
       return bavail * bsize
     },
   }
+  rootOf.set(disk, directory)
+  return disk
 }
 
 class NodeFile implements DiskFile {

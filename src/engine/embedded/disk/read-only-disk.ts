@@ -16,6 +16,7 @@ export function readOnlyDisk(disk: Disk): Disk {
     freeBytes: () => disk.freeBytes(),
     makeDirectory: refuse('make a folder'),
     rename: refuse('rename a file'),
+    link: (path, other, otherPath) => disk.link(path, other, otherPath),
     remove: refuse('remove a file'),
     removeDirectory: refuse('remove a folder'),
     syncDirectory: refuse('sync a folder'),

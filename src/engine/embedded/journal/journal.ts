@@ -85,7 +85,7 @@ export interface JournalMeter extends CommitterMeter {
 /** A journal that finds no file for its last frames does not hold up the end for longer, ms. */
 const closeMsMax = 10_000
 
-const defaultSizes: JournalSizes = {
+export const defaultSizes: JournalSizes = {
   firstFileBytes: 32 * 1024 * 1024,
   fileBytes: 128 * 1024 * 1024,
 }

@@ -110,7 +110,7 @@ export class SnapshotStore {
     const numbers = await this.#numbers()
     for (const number of numbers.reverse()) {
       this.#lastNumber = Math.max(this.#lastNumber, number)
-      const bytes = await readWhole(this.#disk, pathOf(number))
+      const bytes = await readWhole(this.#disk, snapshotPath(number))
       const snapshot = bytes === undefined ? undefined : decodeSnapshot(bytes)
       if (snapshot !== undefined) snapshots.push({ number, ...snapshot })
     }
@@ -128,7 +128,7 @@ export class SnapshotStore {
   async save(snapshot: Snapshot): Promise<void> {
     // A try that fails for want of space is repeated under its number, and so leaves one file behind.
     const number = this.#lastNumber + 1
-    await replaceFile(this.#disk, pathOf(number), encodeSnapshot(snapshot))
+    await replaceFile(this.#disk, snapshotPath(number), encodeSnapshot(snapshot))
     this.#lastNumber = number
     this.#kept = [...this.#kept, keptSnapshot(number, snapshot)].slice(-keptMax)
   }
@@ -147,7 +147,7 @@ export class SnapshotStore {
   async prune(): Promise<void> {
     const kept = new Set(this.#kept.map(({ number }) => number))
     for (const number of await this.#numbers()) {
-      if (!kept.has(number)) await this.#disk.remove(pathOf(number))
+      if (!kept.has(number)) await this.#disk.remove(snapshotPath(number))
     }
   }
 
@@ -161,6 +161,6 @@ function keptSnapshot(number: number, { position, sections }: Snapshot): KeptSna
   return { number, position, positions: sections.get(entryKinds.BATCH) ?? new Uint8Array(0) }
 }
 
-function pathOf(number: number): string {
+export function snapshotPath(number: number): string {
   return `${snapshotFolder}/${String(number).padStart(10, '0')}.snapshot`
 }

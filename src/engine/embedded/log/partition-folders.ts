@@ -10,7 +10,7 @@ import { quarantineFolder } from '../journal/damaged-journal.ts'
 import type { PartitionLog } from './partition-log.ts'
 
 const logsFolder = 'logs'
-const metadataName = 'partition.metadata'
+export const metadataName = 'partition.metadata'
 
 export class PartitionFolders {
   readonly #disk: Disk
@@ -182,14 +182,20 @@ export class PartitionFolders {
   }
 
   async #writeMetadata(log: PartitionLog): Promise<void> {
-    const text = `version: 0\ntopic_id: ${log.topicId}\n`
-    await replaceFile(this.#disk, `${log.folder}/${metadataName}`, Buffer.from(text))
+    await replaceFile(this.#disk, `${log.folder}/${metadataName}`, metadataText(log.topicId))
   }
 
   async #readMetadata(name: string): Promise<string | undefined> {
-    const bytes = await readWhole(this.#disk, `${logsFolder}/${name}/${metadataName}`)
-    return /^version: 0\ntopic_id: ([A-Za-z0-9_-]{22})\n$/.exec(
-      bytes?.toString('latin1') ?? '',
-    )?.[1]
+    return topicIdOf(await readWhole(this.#disk, `${logsFolder}/${name}/${metadataName}`))
   }
+}
+
+export function metadataText(topicId: string): Buffer {
+  return Buffer.from(`version: 0\ntopic_id: ${topicId}\n`)
+}
+
+/** The topic id in a `partition.metadata`; undefined when the file is missing or unreadable. */
+export function topicIdOf(metadata: Buffer | undefined): string | undefined {
+  const text = metadata?.toString('latin1') ?? ''
+  return /^version: 0\ntopic_id: ([A-Za-z0-9_-]{22})\n$/.exec(text)?.[1]
 }

@@ -132,6 +132,10 @@ export const inFlightBytesLow = 32 * MiB
 export const freeDiskBytesLow = 1024 * MiB
 /** Appends stop while the disk has less free space than this, bytes. */
 export const freeDiskBytesMin = 256 * MiB
+/** Indexes of sealed segments kept in memory for readers, whole process, bytes. */
+export const loadedIndexBytesMax = 64 * MiB
+/** Calls that wait for the journal; above it new ones answer OVERLOADED. Each takes some 300 bytes. */
+export const journalAnswersMax = 150_000
 /** Segment files kept open while nothing is being written to them. */
 export const openSegmentsMax = 512
 /** The map of keys of one round of compaction, bytes: some million keys; a full one ends the round earlier. */

@@ -76,6 +76,8 @@ export class Committer {
   #nextSeq: number
   /** Of the queue and the frame being written, as they will stand in the file. */
   #waitingBytes = 0
+  /** Answers that have not been given, or were given early because their time was up. */
+  #answers = 0
   #durableSeq: number
   #pumpIsDue = false
   #fenced = false
@@ -113,6 +115,11 @@ export class Committer {
     return this.#waitingBytes
   }
 
+  /** How many wait for a frame. */
+  get answers(): number {
+    return this.#answers
+  }
+
   /** Only when idle or inside an answer: what stands behind the last durable frame. */
   get position(): JournalPosition {
     return {
@@ -127,8 +134,7 @@ export class Committer {
     if (this.#fenced) return answer.settle(stopped())
     const group = this.#groupFor(entryHeaderBytes + entry.payload.length)
     group.entries.push(entry)
-    group.answers.push(answer)
-    this.#watchDeadline(answer.deadlineMs)
+    this.#wait(group, answer)
   }
 
   /** Entries that must share one frame; who checked them sees to it that they fit one file. */
@@ -138,8 +144,7 @@ export class Committer {
     for (const entry of entries) bytes += entryHeaderBytes + entry.payload.length
     const group = this.#groupFor(bytes)
     group.entries.push(...entries)
-    group.answers.push(answer)
-    this.#watchDeadline(answer.deadlineMs)
+    this.#wait(group, answer)
   }
 
   /** Settles when everything that joined before is durable; at once when it is. */
@@ -147,8 +152,7 @@ export class Committer {
     if (this.#fenced) return answer.settle(stopped())
     const last = this.#queue.at(-1) ?? this.#writing
     if (last === undefined) return answer.settle(undefined)
-    last.answers.push(answer)
-    this.#watchDeadline(answer.deadlineMs)
+    this.#wait(last, answer)
   }
 
   /**
@@ -254,9 +258,17 @@ export class Committer {
     // The disk is kept busy first. An answer may still ask for the position behind this frame,
     // because that moves only in a later turn.
     this.#pump()
+    // What is asked while answers are given may wait for this group no more.
+    this.#answers -= group.answers.length
     for (const answer of group.answers) answer.settle(undefined)
     this.#parts.listener.announce(group.entries, bytes)
     this.#parts.meter.journalWrite(seconds, bytes)
+  }
+
+  #wait(group: Group, answer: Answer): void {
+    group.answers.push(answer)
+    this.#answers++
+    this.#watchDeadline(answer.deadlineMs)
   }
 
   #watchDeadline(deadlineMs: number): void {

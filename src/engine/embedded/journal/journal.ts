@@ -6,7 +6,11 @@
 import type { Clock } from '../../../kit/clock.ts'
 import type { Logger } from '../../../kit/logger.ts'
 import { GatewayError } from '../../../model/errors.ts'
-import { journalWaitingBytesMax, produceTimeoutMs } from '../../../model/limits.ts'
+import {
+  journalAnswersMax,
+  journalWaitingBytesMax,
+  produceTimeoutMs,
+} from '../../../model/limits.ts'
 import type { Disk } from '../disk/disk.ts'
 import { isPassing } from '../disk/disk.ts'
 import { Checkpointer } from './checkpoint.ts'
@@ -182,10 +186,21 @@ export class Journal implements JournalWriter {
         ? new GatewayError('DISK_FULL', 'The disk is full, and so is the reserve of the journal.')
         : new GatewayError('OVERLOADED', 'Checkpoints cannot keep up with the journal.')
     }
-    if (committer.waitingBytes + bytes <= journalWaitingBytesMax) return undefined
+    if (committer.waitingBytes + bytes > journalWaitingBytesMax) {
+      return new GatewayError(
+        'OVERLOADED',
+        `${committer.waitingBytes} bytes wait for the journal; the limit is ${journalWaitingBytesMax}.`,
+      )
+    }
+    return this.#crush(committer)
+  }
+
+  /** A disk that answers late, or never, must not fill the memory with those who wait for it. */
+  #crush({ answers }: Committer): GatewayError | undefined {
+    if (answers < journalAnswersMax) return undefined
     return new GatewayError(
       'OVERLOADED',
-      `${committer.waitingBytes} bytes wait for the journal; the limit is ${journalWaitingBytesMax}.`,
+      `${answers} calls wait for the journal; the limit is ${journalAnswersMax}.`,
     )
   }
 
@@ -274,15 +289,21 @@ export class Journal implements JournalWriter {
   settled(timeoutMs: number = produceTimeoutMs): Promise<void> {
     if (this.#damage !== undefined) return Promise.resolve()
     return new Promise((resolve, reject) => {
-      this.#running().whenSettled(this.#answer(timeoutMs, resolve, reject))
+      const running = this.#running()
+      const crush = this.#crush(running)
+      if (crush === undefined) running.whenSettled(this.#answer(timeoutMs, resolve, reject))
+      else reject(crush)
     })
   }
 
   /** Calls back when everything that joined before is durable; at once when it is. */
   whenSettled(deadlineMs: number, settle: (error: GatewayError | undefined) => void): void {
     if (this.#damage !== undefined) return settle(undefined)
+    const running = this.#running()
+    const crush = this.#crush(running)
+    if (crush !== undefined) return settle(crush)
     let isSettled = false
-    this.#running().whenSettled({
+    running.whenSettled({
       deadlineMs,
       settle: (error) => {
         if (isSettled) return

@@ -97,7 +97,7 @@ export class EmbeddedLog implements Log {
     const staged = log.stage(batch, this.#partitions.generation, call, index)
     const { baseOffset: base, lastOffset: last } = staged
     call.expect(index, { tp: log.tp, base, last, logAppendTime })
-    this.#partitions.pressure.add(batch.length)
+    this.#partitions.pressure.add(staged.memoryBytes)
     return staged
   }
 

@@ -5,12 +5,6 @@
  */
 import type { BatchEntry } from './batch-entry.ts'
 
-/**
- * What a batch costs beside its bytes: its objects, its places in two lists, its share of a buffer.
- * Measured on batches of one small record, where this is most of the cost.
- */
-export const entryOverheadBytes = 512
-
 export class HotTail {
   readonly #bytesMax: number
   /** Written batches in the order of their writes. */
@@ -25,14 +19,14 @@ export class HotTail {
   /** The segment write of this batch has returned. */
   noteWritten(batch: BatchEntry): void {
     this.#written.push(batch)
-    this.#bytes += batch.payload.length + entryOverheadBytes
+    this.#bytes += batch.memoryBytes
     while (this.#bytes > this.#bytesMax) this.#dropOldest()
   }
 
   #dropOldest(): void {
     const oldest = this.#written[this.#head]!
     this.#written[this.#head++] = undefined as never
-    this.#bytes -= oldest.payload.length + entryOverheadBytes
+    this.#bytes -= oldest.memoryBytes
     oldest.owner.evict(oldest)
     if (this.#head > 4096 && this.#head * 2 > this.#written.length) {
       this.#written = this.#written.slice(this.#head)

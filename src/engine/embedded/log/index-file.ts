@@ -21,6 +21,10 @@ export abstract class IndexFile {
     return this.count
   }
 
+  get bytes(): number {
+    return this.count * this.#entryBytes
+  }
+
   get isSynced(): boolean {
     return this.#isThere && this.#synced === this.count
   }

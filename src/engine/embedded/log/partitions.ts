@@ -85,7 +85,7 @@ export class Partitions implements BatchKeeper {
       onDiskFull,
       onFailure,
       onWritten: (batch) => {
-        this.pressure.release(batch.payload.length)
+        this.pressure.release(batch.memoryBytes)
         this.#hotTail.noteWritten(batch)
       },
     })
@@ -163,7 +163,7 @@ export class Partitions implements BatchKeeper {
   async drop(log: PartitionLog): Promise<void> {
     const unwritten = log.drop()
     this.removal.forget(log)
-    for (const batch of unwritten) this.pressure.release(batch.payload.length)
+    for (const batch of unwritten) this.pressure.release(batch.memoryBytes)
     this.#writer.discard(unwritten, log)
     await log.abandon()
   }
@@ -264,7 +264,7 @@ export class Partitions implements BatchKeeper {
       const log = this.#byRef.get(entry.partitionRef)
       if (log === undefined) continue
       const batch = log.restage(entry)
-      this.pressure.add(batch.payload.length)
+      this.pressure.add(batch.memoryBytes)
       this.#replayedBytes += batch.payload.length
       batches.push(batch)
     }

@@ -1,4 +1,4 @@
-/** Back-pressure is bytes in flight: admitted, and not yet in their segment. */
+/** Back-pressure is bytes in flight: memory of what was admitted, and is not yet in its segment. */
 import { inFlightBytesHigh, inFlightBytesLow } from '../../../model/limits.ts'
 import type { Pressure } from '../../log.ts'
 

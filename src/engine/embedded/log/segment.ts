@@ -115,6 +115,12 @@ export class Segment {
     return this.#users === 0 && !this.#unsynced
   }
 
+  /** Of a sealed segment: those of one that grows stay in memory. */
+  get indexBytes(): number {
+    if (!this.isSealed || !this.#indexesLoaded) return 0
+    return this.#index.bytes + this.#timeIndex.bytes
+  }
+
   get needsSync(): boolean {
     if (this.#isGone) return false
     if (this.#unsynced) return true
@@ -377,8 +383,8 @@ export class Segment {
    */
   async abandon(): Promise<void> {
     this.#isGone = true
-    this.#files.openFiles.forget(this)
     if (this.#users > 0) await this.#idle()
+    this.#files.openFiles.forget(this)
     await this.closeFile().catch(() => undefined)
   }
 
@@ -456,6 +462,7 @@ export class Segment {
     const whole = (await this.#index.load(disk)) && (await this.#timeIndex.load(disk))
     if (!whole) await this.#rebuildIndexes(this.writtenBytes)
     this.#indexesLoaded = true
+    this.#files.openFiles.touch(this)
   }
 
   /** Walks the headers of the log and plans the entries again, as far as the headers make sense. */

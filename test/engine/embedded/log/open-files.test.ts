@@ -6,6 +6,7 @@ import { OpenFiles } from '../../../../src/engine/embedded/log/open-files.ts'
 class File implements Closeable {
   isIdle = true
   isOpen = true
+  indexBytes = 0
   closeFile(): Promise<void> {
     this.isOpen = false
     return Promise.resolve()
@@ -31,4 +32,23 @@ test('files in use stay open beyond the ceiling, and are closed together once th
   for (const file of files) file.isIdle = true
   openFiles.touch(files[5]!)
   assert.equal(files.filter(({ isOpen }) => isOpen).length, 2)
+})
+
+test('large indexes close files before the ceiling on their number does', () => {
+  const openFiles = new OpenFiles(100, 1000)
+  const files = Array.from({ length: 5 }, () => new File())
+  for (const file of files) {
+    file.indexBytes = 400
+    openFiles.touch(file)
+    openFiles.touch(file)
+  }
+  assert.deepEqual(
+    files.map(({ isOpen }) => isOpen),
+    [false, false, false, true, true],
+  )
+  openFiles.forget(files[4]!)
+  const last = new File()
+  last.indexBytes = 600
+  openFiles.touch(last)
+  assert.equal(files[3]!.isOpen, true)
 })

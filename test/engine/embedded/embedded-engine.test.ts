@@ -507,7 +507,7 @@ describe('time', () => {
     const seconds = async (count: number): Promise<number> => {
       for (let i = 0; i < count; i++) {
         clock.advance(1000)
-        await new Promise((resolve) => setTimeout(resolve, 5))
+        for (let turn = 0; turn < 200; turn++) await new Promise((resolve) => setImmediate(resolve))
       }
       return checkpoints
     }

@@ -149,11 +149,14 @@ export class JournalFile {
     if (from >= 0 && from + count <= this.#window.length) {
       return this.#window.subarray(from, from + count)
     }
-    // A new buffer each time: frames lend slices of the old one until they are applied.
+    // A new buffer each time: frames lend slices of the old one until they are applied. What the old
+    // one has is copied, so that every byte is read once however frames lie in the windows.
     const size = Math.min(Math.max(count, readAheadBytes), this.bytes - position)
     const window = Buffer.allocUnsafeSlow(size)
-    const read = await this.#file.read(window, position)
-    this.#window = window.subarray(0, read)
+    const known = from >= 0 ? this.#window.subarray(from) : this.#window.subarray(0, 0)
+    window.set(known)
+    const read = await this.#file.read(window.subarray(known.length), position + known.length)
+    this.#window = window.subarray(0, known.length + read)
     this.#windowAt = position
     return this.#window.subarray(0, count)
   }

@@ -59,6 +59,14 @@ export class OffsetIndex extends IndexFile {
     for (; low < this.count; low++) yield this.#entries[2 * low + 1]!
   }
 
+  /** Entries of batches from `position` on. */
+  *entriesFrom(position: number): Generator<IndexEntry> {
+    for (let number = 0; number < this.count; number++) {
+      const entry = this.entry(number)!
+      if (entry.position >= position) yield entry
+    }
+  }
+
   protected encodeEntries(from: number): Uint8Array {
     const bytes = Buffer.allocUnsafe((this.count - from) * entryBytes)
     for (let i = from; i < this.count; i++) {

@@ -8,6 +8,7 @@ import {
   batchHeaderBytes,
   batchProblem,
   lastOffsetOf,
+  maxTimestampOf,
 } from '../../../model/record-batch.ts'
 import type { DiskFile } from '../disk/disk.ts'
 
@@ -17,6 +18,7 @@ const magic = 2
 const readAheadBytes = 8 * 1024
 const windowBytesMin = 16 * 1024
 const searchBytes = 64 * 1024
+const scanBytes = 256 * 1024
 /** What a disk refuses is a sector, so a search goes round it in pieces of this size. */
 const sectorBytes = 512
 /** Each refused read of a dying disk may take seconds: after so many a search gives up. */
@@ -120,6 +122,64 @@ export function headProblem(head: Uint8Array, left: number): string | undefined 
 function isExact(bytes: Uint8Array, at: number): boolean {
   const high = readInt32(bytes, at)
   return high >= -0x20_0000 && high < 0x20_0000
+}
+
+export interface WholeBatch {
+  readonly position: number
+  readonly bytes: number
+  readonly lastOffset: Offset
+  readonly maxTimestamp: number
+}
+
+/** All undamaged batches among the first `end` bytes of a segment, in order. */
+export async function* wholeBatches(
+  file: DiskFile,
+  segmentBase: Offset,
+  end: number,
+): AsyncGenerator<WholeBatch> {
+  const scan = new SegmentScan(file, 0, end, scanBytes)
+  let baseMin = segmentBase
+  while (scan.position < end) {
+    const bytes = await scan.claimedBytes()
+    const { position } = scan
+    const head = await scan.peek(batchHeaderBytes)
+    const isInOrder =
+      headProblem(head, end - position) === undefined && baseOffsetOf(head) >= baseMin
+    if (isInOrder && (await scan.problem({ base: baseOffsetOf(head) })) === undefined) {
+      const batch = await scan.peek(bytes)
+      const lastOffset = lastOffsetOf(batch)
+      // The CRC does not cover the base offset: one that is too high would hide what follows.
+      if (!(await isAbove(scan, position + bytes, end, lastOffset))) {
+        scan.position = position + bytes
+        continue
+      }
+      yield { position, bytes, lastOffset, maxTimestamp: maxTimestampOf(batch) }
+      baseMin = lastOffset + 1
+      scan.position = position + bytes
+      continue
+    }
+    const behind = await goodBatchBehind(file, position, {
+      bytes: end,
+      baseMin,
+      baseEnd: Infinity,
+      claimedEnd: position + bytes,
+      hints: [],
+    })
+    if (behind === undefined) return
+    scan.position = behind.position
+  }
+}
+
+/** Whether the batch at `position`, if one is there, begins above `offset`. */
+async function isAbove(
+  scan: SegmentScan,
+  position: number,
+  end: number,
+  offset: Offset,
+): Promise<boolean> {
+  scan.position = position
+  const head = await scan.peek(batchHeaderBytes)
+  return headProblem(head, end - position) !== undefined || baseOffsetOf(head) > offset
 }
 
 export interface SearchRange {

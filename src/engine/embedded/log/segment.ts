@@ -4,24 +4,23 @@
  */
 import type { Offset } from '../../../model/offset.ts'
 import {
-  baseOffsetOf,
   batchBytesOf,
   batchHeaderBytes,
-  lastOffsetDeltaOf,
   lastOffsetOf,
   maxTimestampOf,
 } from '../../../model/record-batch.ts'
 import type { Disk, DiskFile } from '../disk/disk.ts'
 import { systemCode } from '../disk/disk.ts'
+import type { IndexEntry } from './offset-index.ts'
 import { OffsetIndex } from './offset-index.ts'
 import type { OpenFiles } from './open-files.ts'
 import type { Expected } from './segment-scan.ts'
-import { goodBatchBehind, headProblem, SegmentScan } from './segment-scan.ts'
+import { goodBatchBehind, headProblem, SegmentScan, wholeBatches } from './segment-scan.ts'
+import type { TimeEntry } from './time-index.ts'
 import { TimeIndex } from './time-index.ts'
 
 /** Kafka's `index.interval.bytes`. */
 const indexIntervalBytes = 4096
-const scanBytes = 256 * 1024
 /** Files on their way out: still there for whoever reads them, not part of the log any more. */
 export const deletedSuffix = '.deleted'
 /** … of one that compaction is writing, and of one on its way into the place of others. */
@@ -76,9 +75,11 @@ export class Segment {
   readonly #folder: string
   readonly #files: SegmentFiles
   #logPath: string
-  readonly #index: OffsetIndex
-  readonly #timeIndex: TimeIndex
+  #index: OffsetIndex
+  #timeIndex: TimeIndex
   #indexesLoaded: boolean
+  /** Made in this run, from batches that were checked: no reason to doubt them. */
+  #indexesTrusted: boolean
   #loading: Promise<void> | undefined
   #bytesSinceEntry = 0
   #file: Promise<DiskFile> | undefined
@@ -107,7 +108,7 @@ export class Segment {
     this.#logPath = `${path}.log${suffix}`
     this.#index = new OffsetIndex(`${path}.index${suffix}`)
     this.#timeIndex = new TimeIndex(`${path}.timeindex${suffix}`)
-    this.#indexesLoaded = isNew
+    this.#indexesLoaded = this.#indexesTrusted = isNew
     this.#isNewFile = isNew
   }
 
@@ -291,10 +292,10 @@ export class Segment {
     const { disk } = this.#files
     const whole =
       (await this.#index.load(disk, position.indexEntries)) &&
-      (await this.#timeIndex.load(disk, position.timeEntries))
+      (await this.#timeIndex.load(disk, position.timeEntries)) &&
+      this.#standsBelow(position)
     this.#indexesLoaded = true
-    if (!whole) await this.#rebuildIndexes(this.writtenBytes)
-    this.#bytesSinceEntry = position.bytesSinceEntry
+    if (!whole) await this.#remakeIndexes()
     return size >= position.bytes
   }
 
@@ -330,6 +331,7 @@ export class Segment {
     if (this.maxTimestampOffset >= 0) return Promise.resolve()
     return this.#busy(async () => {
       await this.#loadIndexes()
+      if (!(await this.#isLastBorneOut())) await this.#remakeIndexes()
       const last = this.#timeIndex.last()
       if (last === undefined) return
       this.maxTimestamp = last.timestamp
@@ -342,7 +344,11 @@ export class Segment {
     return this.#busy(async () => {
       await this.#loadIndexes()
       const below = this.#timeIndex.below(timestamp)
-      return below === undefined ? this.base : this.base + below.relativeOffset + 1
+      if (below === undefined) return this.base
+      if (await this.#isBorneOut(below)) return this.base + below.relativeOffset + 1
+      await this.#remakeIndexes()
+      const truth = this.#timeIndex.below(timestamp)
+      return truth === undefined ? this.base : this.base + truth.relativeOffset + 1
     })
   }
 
@@ -403,6 +409,11 @@ export class Segment {
       const problem = await scan.problem(expected)
       if (problem !== undefined) {
         if (batches.length > 0) break
+        if (expected.last !== undefined && !this.#indexesTrusted) {
+          // The index may be what is damaged, and the batches whole.
+          await this.#remakeIndexes()
+          return this.#read(file, from, bytesMax, end)
+        }
         const behind = await goodBatchBehind(file, scan.position, {
           bytes,
           baseMin: expected.base === undefined ? this.base : expected.base + 1,
@@ -449,6 +460,15 @@ export class Segment {
     })
   }
 
+  /** Whether the last entries, which later ones build on, are not beyond a recovery position. */
+  #standsBelow({ bytes, maxTimestamp, maxTimestampOffset }: SegmentPosition): boolean {
+    const last = this.#timeIndex.last()
+    const end = this.#index.floor(Infinity)?.position ?? 0
+    if (end > 0 && end >= bytes) return false
+    if (last === undefined) return true
+    return last.timestamp <= maxTimestamp && this.base + last.relativeOffset <= maxTimestampOffset
+  }
+
   async #loadIndexes(): Promise<void> {
     if (this.#indexesLoaded) return
     this.#loading ??= this.#busy(() => this.#loadIndexFiles()).finally(() => {
@@ -460,34 +480,86 @@ export class Segment {
   async #loadIndexFiles(): Promise<void> {
     const { disk } = this.#files
     const whole = (await this.#index.load(disk)) && (await this.#timeIndex.load(disk))
-    if (!whole) await this.#rebuildIndexes(this.writtenBytes)
+    this.#indexesTrusted = false
+    if (!whole) await this.#remakeIndexes()
     this.#indexesLoaded = true
     this.#files.openFiles.touch(this)
   }
 
-  /** Walks the headers of the log and plans the entries again, as far as the headers make sense. */
-  async #rebuildIndexes(bytes: number): Promise<void> {
-    const { plannedBytes, firstTimestamp } = this
-    this.#index.clear()
-    this.#timeIndex.clear()
-    this.plannedBytes = 0
-    this.#bytesSinceEntry = 0
-    this.maxTimestamp = this.maxTimestampOffset = -1
+  /**
+   * Makes both indexes again from the batches of the log that are whole. Entries of batches that are
+   * planned meanwhile, or not written yet, are kept.
+   */
+  async #remakeIndexes(): Promise<void> {
+    const bytes = this.writtenBytes
+    const remade = new Segment(this.#folder, this.base, this.#files, true)
+    let end = this.base
     if (bytes > 0) {
       await this.#using(async (file) => {
-        const scan = new SegmentScan(file, 0, bytes, scanBytes)
-        while (scan.position < bytes) {
-          const head = await scan.peek(batchHeaderBytes)
-          if (headProblem(head, bytes - scan.position) !== undefined) break
-          const last = baseOffsetOf(head) + lastOffsetDeltaOf(head)
-          this.plan(last, batchBytesOf(head), maxTimestampOf(head))
-          scan.skip(batchBytesOf(head))
+        for await (const batch of wholeBatches(file, this.base, bytes)) {
+          remade.plannedBytes = batch.position
+          end = batch.lastOffset + 1
+          remade.plan(batch.lastOffset, batch.bytes, batch.maxTimestamp)
         }
       })
     }
-    this.finish()
-    this.plannedBytes = plannedBytes
-    this.firstTimestamp = firstTimestamp
+    remade.finish()
+    for (const { relativeOffset, position } of this.#index.entriesFrom(bytes)) {
+      remade.#index.add(relativeOffset, position)
+    }
+    for (const { timestamp, relativeOffset } of this.#timeIndex.entriesFrom(end - this.base)) {
+      remade.#timeIndex.add(timestamp, relativeOffset)
+    }
+    // Compaction may have given the files other names.
+    remade.#index.path = this.#index.path
+    remade.#timeIndex.path = this.#timeIndex.path
+    this.#index = remade.#index
+    this.#timeIndex = remade.#timeIndex
+    this.#indexesTrusted = true
+  }
+
+  /** Whether the batch that a time entry names ends and is as late as it says. */
+  async #isBorneOut(entry: TimeEntry): Promise<boolean> {
+    if (this.#indexesTrusted) return true
+    const last = this.base + entry.relativeOffset
+    let isTrue = false
+    let seen: Offset = -1
+    await this.#walkHeads(this.#index.floor(entry.relativeOffset), (head) => {
+      seen = lastOffsetOf(head)
+      isTrue = seen === last && maxTimestampOf(head) === entry.timestamp
+      return seen < last
+    })
+    // A batch that is not in the file yet was planned in this run.
+    return isTrue || (!this.isSealed && last > seen && this.plannedBytes > this.writtenBytes)
+  }
+
+  /** The same for the last time entry, which must also be the latest: an old file is too short. */
+  async #isLastBorneOut(): Promise<boolean> {
+    if (this.#indexesTrusted) return true
+    const last = this.#timeIndex.last()
+    if (last !== undefined && !(await this.#isBorneOut(last))) return false
+    let isLatest = true
+    await this.#walkHeads(this.#index.floor(Infinity), (head) => {
+      isLatest = maxTimestampOf(head) <= (last?.timestamp ?? -1)
+      return isLatest
+    })
+    return isLatest
+  }
+
+  /** Shows batch headers from an index entry on, while they make sense and `visit` wants more. */
+  async #walkHeads(
+    entry: IndexEntry | undefined,
+    visit: (head: Uint8Array) => boolean,
+  ): Promise<void> {
+    const bytes = this.writtenBytes
+    await this.#using(async (file) => {
+      const scan = new SegmentScan(file, entry?.position ?? 0, bytes, 0)
+      while (scan.position < bytes) {
+        const head = await scan.peek(batchHeaderBytes)
+        if (headProblem(head, bytes - scan.position) !== undefined || !visit(head)) return
+        scan.skip(batchBytesOf(head))
+      }
+    })
   }
 
   /** Work on the open file. */

@@ -53,6 +53,14 @@ export class TimeIndex extends IndexFile {
     return this.#entry(low - 1)
   }
 
+  /** Entries from this offset on. */
+  *entriesFrom(relativeOffset: number): Generator<TimeEntry> {
+    for (let number = 0; number < this.count; number++) {
+      const entry = this.#entry(number)!
+      if (entry.relativeOffset >= relativeOffset) yield entry
+    }
+  }
+
   #entry(number: number): TimeEntry | undefined {
     if (number < 0) return undefined
     return { timestamp: this.#timestamps[number]!, relativeOffset: this.#offsets[number]! }

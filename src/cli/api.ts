@@ -10,6 +10,8 @@ export interface Call {
   readonly body?: string | Uint8Array<ArrayBuffer>
   readonly contentType?: string
   readonly accept?: string
+  /** A repetition under the same key happens once. */
+  readonly idempotencyKey?: string
   readonly signal?: AbortSignal
   /** Longest wait for the whole answer, ms. */
   readonly timeoutMs?: number
@@ -18,6 +20,8 @@ export interface Call {
 /** An answer that says no. */
 export class Refusal extends Failure {
   readonly status: number
+  /** The native API's error code. */
+  readonly code: unknown
   readonly retryAfterMs: number | undefined
   /** Nothing of the request was written. */
   readonly nothingApplied: boolean
@@ -32,6 +36,7 @@ export class Refusal extends Failure {
     super(typeof text === 'string' ? text : `The gateway answered with status ${status}.`)
     this.name = 'Refusal'
     this.status = status
+    this.code = problem['code']
     this.retryAfterMs = retryAfter === null ? undefined : Number(retryAfter) * 1000
     this.nothingApplied = problem['applied'] === 'no'
   }
@@ -62,6 +67,7 @@ export class Api {
   async call(method: string, path: string, call: Call = {}): Promise<unknown> {
     const headers: Record<string, string> = { accept: call.accept ?? 'application/json' }
     if (call.body !== undefined) headers['content-type'] = call.contentType ?? 'application/json'
+    if (call.idempotencyKey !== undefined) headers['idempotency-key'] = call.idempotencyKey
     if (this.key !== undefined) headers['x-api-key'] = this.key
     const deadline = AbortSignal.timeout(call.timeoutMs ?? callTimeoutMs)
     const signal = call.signal === undefined ? deadline : AbortSignal.any([call.signal, deadline])

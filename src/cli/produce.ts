@@ -1,8 +1,9 @@
 /** `ebbgate produce <topic>`: every line of standard input becomes an event. */
 import { createInterface } from 'node:readline'
 import type { components } from '../contract/native.ts'
+import { systemRandom, uuid } from '../kit/random.ts'
 import type { ApiOptions } from './api.ts'
-import { Api, Refusal } from './api.ts'
+import { Api, Refusal, Unreachable } from './api.ts'
 import { Failure } from './failure.ts'
 import type { Line } from './line-queue.ts'
 import { LineQueue } from './line-queue.ts'
@@ -11,14 +12,15 @@ import { waitAlive } from './wait.ts'
 
 type ProduceAnswer = components['schemas']['ProduceAnswer']
 
-/** Repeats of a batch that the gateway refused for a reason that passes. */
+/** Tries of a batch that was refused for a reason that passes, or whose answer was lost. */
 const attemptsMax = 10
 const retryAfterMsDefault = 1000
 
 /**
  * Sends what has been read in one request while the next lines are being read: a pipe makes large
  * batches by itself, a person at the prompt gets each line sent at once. One request at a time, so
- * that the lines keep their order. Resolves when everything that was read is acknowledged.
+ * that the lines keep their order. Each request has an idempotency key, so that repeating one whose
+ * outcome is not known stores nothing twice. Resolves when everything that was read is acknowledged.
  */
 export async function produce(topic: string, options: ApiOptions): Promise<void> {
   const api = new Api(options)
@@ -27,7 +29,7 @@ export async function produce(topic: string, options: ApiOptions): Promise<void>
   let acknowledged = 0
   try {
     for (let lines = await queue.take(); lines.length > 0; lines = await queue.take()) {
-      await send(api, topic, lines)
+      await send(api, topic, lines, acknowledged > 0)
       acknowledged += lines.length
     }
   } catch (error) {
@@ -62,24 +64,39 @@ async function prompt(queue: LineQueue): Promise<void> {
   queue.end()
 }
 
-async function send(api: Api, topic: string, lines: readonly Line[]): Promise<void> {
+/** `isKnown`: the gateway has answered before, so one that does not answer now may come back. */
+async function send(
+  api: Api,
+  topic: string,
+  lines: readonly Line[],
+  isKnown: boolean,
+): Promise<void> {
   const call = {
     body: lines.map(envelopeLine).join(''),
     contentType: 'application/vnd.ebbgate.records+ndjson',
   }
+  let key: { idempotencyKey?: string } = { idempotencyKey: uuid(systemRandom) }
   for (let attempt = 1; ; attempt += 1) {
     try {
-      const answer = await api.call('POST', `${topicPath(topic)}/records?atomic=true`, call)
+      const path = `${topicPath(topic)}/records?atomic=true`
+      const answer = await api.call('POST', path, { ...call, ...key })
       const failed = (answer as ProduceAnswer).results.find((result) => 'error' in result)
       if (failed !== undefined && 'error' in failed) throw new Failure(failed.error.message)
       return
     } catch (error) {
-      // Only what was surely not written is sent again; everything else could become two events.
-      const again = error instanceof Refusal && error.status === 503 && error.nothingApplied
-      if (!again || attempt === attemptsMax) throw error
-      await waitAlive(error.retryAfterMs ?? retryAfterMsDefault)
+      const isKeyed = key.idempotencyKey !== undefined
+      // An engine that cannot keep keys says so before it has stored anything.
+      if (isKeyed && error instanceof Refusal && error.code === 'UNSUPPORTED') key = {}
+      else if (attempt === attemptsMax || !isWorthRepeating(error, isKeyed, isKnown)) throw error
+      else await waitAlive((error as Partial<Refusal>).retryAfterMs ?? retryAfterMsDefault)
     }
   }
+}
+
+/** Without a key only what was surely not written: everything else could become two events. */
+function isWorthRepeating(error: unknown, isKeyed: boolean, isKnown: boolean): boolean {
+  if (error instanceof Unreachable) return isKeyed && isKnown
+  return error instanceof Refusal && error.status === 503 && (isKeyed || error.nothingApplied)
 }
 
 function explained(error: unknown, acknowledged: number): unknown {

@@ -3,7 +3,10 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, open, rm } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
+import { Readable } from 'node:stream'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -31,7 +34,7 @@ function run(args: readonly string[], options: CliOptions = {}): Promise<CliResu
 }
 
 function start(args: readonly string[], options: CliOptions = {}): CliProcess {
-  return new CliProcess(args, { ...options, env: { EBBGATE_URL: gateway.url } })
+  return new CliProcess(args, { ...options, env: { EBBGATE_URL: gateway.url, ...options.env } })
 }
 
 async function newTopic(partitions = 1): Promise<string> {
@@ -218,6 +221,44 @@ test('Ctrl-C on a producer sends what it has read and ends with 0', async () => 
   producer.child.kill('SIGINT')
   assert.equal((await producer.ended()).code, 0)
   assert.match((await run(['topics', 'describe', topic])).stdout.toString(), /end 2\n$/)
+})
+
+test('a producer whose answers are lost on the way stores every line once', async () => {
+  const topic = await newTopic()
+  // Passes requests on; the second and the third answer never arrive.
+  let answers = 0
+  const relay = createServer((incoming, outgoing) => {
+    void (async () => {
+      const body = new Uint8Array(await new Response(Readable.toWeb(incoming)).arrayBuffer())
+      const answer = await fetch(`${gateway.url}${incoming.url}`, {
+        method: 'POST',
+        headers: Object.entries(incoming.headers)
+          .filter(([name]) => /^(content-type|idempotency-key)$/.test(name))
+          .map(([name, value]): [string, string] => [name, String(value)]),
+        body,
+      })
+      const text = await answer.text()
+      answers += 1
+      if (answers === 2 || answers === 3) outgoing.destroy()
+      else outgoing.writeHead(answer.status, { 'content-type': 'application/json' }).end(text)
+    })()
+  })
+  await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve))
+  try {
+    const { port } = relay.address() as AddressInfo
+    const env = { EBBGATE_URL: `http://127.0.0.1:${port}` }
+    const producer = start(['produce', topic], { env })
+    producer.child.stdin?.write('one\n')
+    assert.equal((await run(fromStart(topic, 1))).stdout.toString(), 'one\n')
+    producer.child.stdin?.end('two\nthree\n')
+    const { code, stderr } = await producer.ended()
+    assert.deepEqual([code, stderr], [0, ''])
+    assert.match((await run(['topics', 'describe', topic])).stdout.toString(), /end 3\n$/)
+    assert.ok(answers >= 4)
+  } finally {
+    relay.closeAllConnections()
+    relay.close()
+  }
 })
 
 test('on a terminal there is a prompt, and each line is an event', async () => {

@@ -18,6 +18,8 @@ export interface Intent {
 export interface Transaction {
   readonly number: number
   readonly intents: readonly Intent[]
+  /** Its number was committed with it. */
+  readonly hasCommit: boolean
 }
 
 interface PartitionPromise {
@@ -60,8 +62,8 @@ export class Oracle {
     return intent
   }
 
-  transaction(intents: readonly Intent[]): Transaction {
-    const transaction = { number: this.#transactions.length + 1, intents }
+  transaction(intents: readonly Intent[], hasCommit = true): Transaction {
+    const transaction = { number: this.#transactions.length + 1, intents, hasCommit }
     this.#transactions.push(transaction)
     for (const intent of intents) intent.transaction = transaction
     return transaction
@@ -70,6 +72,20 @@ export class Oracle {
   acked(intent: Intent, offset: number): void {
     intent.outcome = 'done'
     intent.offset = offset
+  }
+
+  /** A keyed request is sent again: what was lost with an earlier life may come to be. */
+  retrying(intents: readonly Intent[]): void {
+    for (const intent of intents) if (intent.outcome === 'absent') intent.outcome = 'pending'
+  }
+
+  /** A keyed request happens once, and is always answered as it was first. */
+  answered(intent: Intent, offset: number, deduplicated: boolean): void {
+    if (intent.outcome === 'done') {
+      assert.ok(deduplicated, `keyed request ${intent.id} was stored twice`)
+      assert.equal(offset, intent.offset, `keyed request ${intent.id} was answered otherwise`)
+    }
+    this.acked(intent, offset)
   }
 
   refused(intent: Intent): void {
@@ -163,8 +179,7 @@ export class Oracle {
       assert.ok(committed >= promise.commit, `commit of ${key} went back to ${committed}`)
       promise.commit = committed
     }
-    for (const { number, intents } of this.#transactions)
-      this.#checkTransaction(number, intents, commits)
+    for (const transaction of this.#transactions) this.#checkTransaction(transaction, commits)
   }
 
   /** After a clean stop there is nothing in `logs/` but the folders of living topics. */
@@ -172,7 +187,8 @@ export class Oracle {
     const names = new Set([...this.#topics.keys()])
     for (const file of files) {
       const folder = /^logs\/(.+)-\d+\//.exec(file)?.[1]
-      if (folder !== undefined) assert.ok(names.has(folder), `left behind: ${file}`)
+      const isOurs = folder?.startsWith('__') === true
+      if (folder !== undefined) assert.ok(isOurs || names.has(folder), `left behind: ${file}`)
       assert.ok(!file.startsWith('quarantine/'), `set aside: ${file}`)
     }
   }
@@ -215,8 +231,7 @@ export class Oracle {
   }
 
   #checkTransaction(
-    number: number,
-    intents: readonly Intent[],
+    { number, intents, hasCommit }: Transaction,
     commits: ReadonlyMap<string, number>,
   ): void {
     // Below a log start, or with its topic, a part may be gone by right.
@@ -229,7 +244,7 @@ export class Oracle {
     if (!isTrimmed)
       assert.ok(outcomes.size <= 1, `transaction ${number} is torn: ${[...outcomes].join()}`)
     const first = intents[0]!
-    if (this.#deleted.has(first.topicId) || isTrimmed) return
+    if (this.#deleted.has(first.topicId) || isTrimmed || !hasCommit) return
     const committed = commits.get(`${first.topicId}-${first.partition}`) ?? 0
     if (first.outcome === 'done')
       assert.ok(committed >= number, `commit of transaction ${number} lost`)

@@ -17,6 +17,7 @@ import type { TopicPartition } from '../../src/model/topic.ts'
 import { SimClock } from '../support/sim-clock.ts'
 import { SimDisk } from '../support/sim-disk.ts'
 import { SimRandom } from '../support/sim-random.ts'
+import type { Intent } from './oracle.ts'
 import { Oracle } from './oracle.ts'
 
 const call = { timeoutMs: 30_000 }
@@ -54,6 +55,20 @@ export async function simulate(
   }
 }
 
+/** One batch of a call, and what the oracle knows of it. */
+interface Part {
+  readonly tp: TopicPartition
+  readonly topicId: string
+  readonly batch: Uint8Array
+  readonly intent: Intent
+  readonly padding: string
+}
+
+interface KeyedRequest {
+  readonly key: { readonly value: string; readonly space: string; readonly ttlMs: number }
+  readonly parts: readonly Part[]
+}
+
 class Simulation {
   readonly #random: SimRandom
   readonly #clock = new SimClock()
@@ -73,6 +88,8 @@ class Simulation {
     epoch: 0,
     owned: [],
   }
+  /** The last keyed requests, answered or not: they are sent again, in later lives too. */
+  readonly #keyed: KeyedRequest[] = []
   #starts = 0
   #crashes = 0
 
@@ -227,6 +244,7 @@ class Simulation {
     await Promise.all([
       ...Array.from({ length: appenders }, () => this.#repeat(share, () => this.#append(engine))),
       this.#repeat(share, () => this.#transact(engine)),
+      this.#repeat(share, () => this.#onceOrAgain(engine)),
       this.#repeat(share, () => this.#administer(engine)),
       this.#repeat(share * 2, () => this.#peek(engine)),
       this.#repeat(share, () => this.#commit(engine)),
@@ -279,6 +297,47 @@ class Simulation {
       if ((error as { applied?: string }).applied !== 'no') throw error
       for (const { intent } of intents) this.#oracle.refused(intent)
     }
+  }
+
+  /** A keyed request, or one of an earlier moment or life again, by chance twice at the same time. */
+  async #onceOrAgain(engine: EmbeddedEngine): Promise<void> {
+    const isAgain = this.#keyed.length > 0 && this.#random.chance(0.6)
+    const request = isAgain ? this.#random.pick(this.#keyed) : this.#newKeyed(engine)
+    if (request === undefined) return
+    const { key, parts } = request
+    const intents = parts.map(({ intent }) => intent)
+    this.#oracle.retrying(intents)
+    const send = async (): Promise<void> => {
+      // The engine patches a batch, so every try has its own.
+      const entries = parts.map((part) => ({ ...part, batch: this.#batchOf(part), trusted: true }))
+      const answer = await engine.transactions.transact({ entries, key }, call)
+      const { results, deduplicated } = answer
+      this.#note(`once ${key.value} ${deduplicated} ${results[0]?.offsets?.base}`)
+      for (const [i, { offsets }] of results.entries()) {
+        this.#oracle.answered(intents[i]!, offsets!.base, deduplicated)
+      }
+    }
+    try {
+      await Promise.all(this.#random.chance(0.3) ? [send(), send()] : [send()])
+    } catch (error) {
+      if ((error as { applied?: string }).applied !== 'no') throw error
+      for (const intent of intents) this.#oracle.refused(intent)
+      this.#keyed.splice(this.#keyed.indexOf(request), 1)
+    }
+  }
+
+  #newKeyed(engine: EmbeddedEngine): KeyedRequest | undefined {
+    const parts = this.#intents(engine, 1 + this.#random.below(3), false)
+    if (parts.length === 0) return undefined
+    this.#oracle.transaction(
+      parts.map(({ intent }) => intent),
+      false,
+    )
+    const value = `key ${parts[0]!.intent.id}`
+    const request = { key: { value, space: 's', ttlMs: 24 * 3_600_000 }, parts }
+    this.#keyed.push(request)
+    if (this.#keyed.length > 12) this.#keyed.shift()
+    return request
   }
 
   /** Commits of one partition rise, so that the oracle can tell an older one. */
@@ -358,7 +417,7 @@ class Simulation {
   }
 
   async #peekAtTopics(engine: EmbeddedEngine): Promise<void> {
-    const topics = await engine.topics.list('all', call)
+    const topics = await ownTopics(engine)
     this.#oracle.listed(new Map(topics.map(({ name, id }) => [name, id])))
   }
 
@@ -391,8 +450,8 @@ class Simulation {
     return members.find((member) => member.memberId === memberId)?.memberEpoch
   }
 
-  #intents(engine: EmbeddedEngine, count: number, isDistinct: boolean) {
-    const intents = []
+  #intents(engine: EmbeddedEngine, count: number, isDistinct: boolean): Part[] {
+    const intents: Part[] = []
     const taken = new Set<string>()
     for (let i = 0; i < count; i++) {
       const topic = this.#random.pick(names)
@@ -404,22 +463,26 @@ class Simulation {
       const records = 1 + this.#random.below(3)
       const intent = this.#oracle.intend(topicId, tp.partition, records)
       const padding = 'x'.repeat(this.#random.pick([0, 10, 100, 600]))
-      const batch = writeBatch(
-        Array.from({ length: records }, (_, number) => ({
-          key: null,
-          value: Buffer.from(`${intent.id}/${number}/${padding}`),
-          headers: [],
-        })),
-        this.#clock.wallMs(),
-      )
-      intents.push({ tp, topicId, batch, intent })
+      const batch = this.#batchOf({ intent, padding })
+      intents.push({ tp, topicId, batch, intent, padding })
     }
     return intents
   }
 
+  #batchOf({ intent, padding }: Pick<Part, 'intent' | 'padding'>): Uint8Array {
+    return writeBatch(
+      Array.from({ length: intent.records }, (_, number) => ({
+        key: null,
+        value: Buffer.from(`${intent.id}/${number}/${padding}`),
+        headers: [],
+      })),
+      this.#clock.wallMs(),
+    )
+  }
+
   /** Reads everything and compares it with what was promised. */
   async #check(engine: EmbeddedEngine): Promise<void> {
-    const topics = await engine.topics.list('all', call)
+    const topics = await ownTopics(engine)
     this.#oracle.checkTopics(new Map(topics.map(({ name, id }) => [name, id])))
     for (const { name, id } of topics) {
       for (let partition = 0; partition < partitions; partition++) {
@@ -441,6 +504,11 @@ class Simulation {
     this.#oracle.checkAlone(byPartition(await engine.groups.committed(alone, 'all', call)))
     this.#oracle.checkMember(await this.#memberEpoch(engine))
   }
+}
+
+/** Without those that the engine makes for itself. */
+async function ownTopics(engine: EmbeddedEngine) {
+  return (await engine.topics.list('all', call)).filter(({ internal }) => !internal)
 }
 
 async function readAll(engine: EmbeddedEngine, tp: TopicPartition, logStart: number) {

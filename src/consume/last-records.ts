@@ -129,8 +129,10 @@ export class LastRecords {
   async #lookBack(window: Window): Promise<void> {
     const high = window.low
     window.low = Math.max(window.start, high - window.step)
-    window.step = this.#nextStep(window.step)
+    const examined = this.#examined
     const fresh = await this.#range(window, high)
+    // Where compaction took everything a look costs little, and there may be much more of it.
+    window.step = this.#examined === examined ? window.step * 2 : this.#nextStep(window.step)
     window.found = [...fresh.all, ...window.found]
     this.#unmergedBytes += fresh.bytes
   }

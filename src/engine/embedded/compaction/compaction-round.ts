@@ -98,7 +98,8 @@ class Round {
     try {
       const knowledge = await this.#learn()
       this.#keys = knowledge.keys.size
-      for (const group of this.#groups()) await this.#rewriteAround(group, knowledge)
+      const count = this.#stretches.length
+      for (let at = 0; at < count;) at = await this.#rewrite(at, count, knowledge)
       compactedEnd = Math.max(this.#log.compactedEnd, knowledge.knownEnd)
     } catch (error) {
       if (!(error instanceof RoundCut)) throw error
@@ -159,66 +160,59 @@ class Round {
     return undefined
   }
 
-  /** Neighbours that fit one segment together, as Kafka merges them. */
-  #groups(): Stretch[][] {
-    const groups: Stretch[][] = []
-    let bytes = 0
-    for (const stretch of this.#stretches) {
-      const group = groups.at(-1)
-      const more = stretch.segment.writtenBytes
-      const fits =
-        group !== undefined &&
-        bytes + more <= this.#log.settings.segmentBytes &&
-        stretch.end - group[0]!.segment.base <= offsetsPerSegmentMax
-      if (fits) group.push(stretch)
-      else groups.push([stretch])
-      bytes = fits ? bytes + more : more
-    }
-    return groups
-  }
-
-  /** Pass 2 for one group; what stands before and behind a damaged segment is compacted without it. */
-  async #rewriteAround(group: readonly Stretch[], knowledge: Knowledge): Promise<void> {
-    let rest = group
-    while (rest.length > 0) {
-      const damaged = await this.#rewrite(rest, knowledge)
-      if (damaged === undefined) return
-      const before = rest.slice(0, damaged)
-      if (before.length > 0) await this.#rewrite(before, knowledge)
-      this.#mayPurge = false
-      rest = rest.slice(damaged + 1)
-    }
-  }
-
-  /** Writes what stays of the group and swaps it in. The number of a damaged segment, if one is met. */
-  async #rewrite(group: readonly Stretch[], knowledge: Knowledge): Promise<number | undefined> {
-    const old = group.map(({ segment }) => segment)
-    const end = group.at(-1)!.end
+  /**
+   * Pass 2 from segment number `first` on: writes what stays of it, and of its neighbours while that
+   * fits one segment, and swaps it in. Resolves to the number behind the last one dealt with.
+   */
+  async #rewrite(first: number, behindMax: number, knowledge: Knowledge): Promise<number> {
     const removedBefore = this.#recordsRemoved
-    const cleaned = await this.#open(old[0]!.base)
+    const { segment } = this.#stretches[first]!
+    const cleaned = await this.#open(segment.base)
+    let behind = first
+    let isDamaged = false
+    let isChanged = false
     let isKept = false
     try {
-      let isChanged = group.length > 1
-      for (const [i, stretch] of group.entries()) {
-        for await (const batch of this.#batches(stretch, stretch.segment.base)) {
-          if (batch === undefined) {
-            this.#recordsRemoved = removedBefore
-            return i
-          }
+      while (behind < behindMax && this.#fits(behind, first, cleaned.segment)) {
+        for await (const batch of this.#batches(this.#stretches[behind]!, 0)) {
+          isDamaged = batch === undefined
+          if (batch === undefined) break
           if (await this.#rewriteBatch(batch, knowledge, cleaned)) isChanged = true
         }
+        if (isDamaged) break
+        behind++
       }
-      if (!isChanged) return undefined
-      await this.#exclusive(() => cleaned.finish(end))
-      isKept = await this.#parts.swap(this.#log, old, cleaned.segment, end)
-      if (!isKept) throw new RoundCut()
-      this.#bytesWritten += cleaned.segment.writtenBytes
-      return undefined
+      if (!isDamaged && (isChanged || behind - first > 1)) {
+        isKept = await this.#finish(first, behind, cleaned)
+        if (!isKept) throw new RoundCut()
+      }
     } finally {
       // A swap that failed half-way may have put it in its place already.
       const isPlaced = isKept || this.#log.segments.includes(cleaned.segment)
       if (!isPlaced) await this.#exclusive(() => cleaned.segment.discard()).catch(ignoreCut)
     }
+    if (!isDamaged) return behind
+    this.#recordsRemoved = removedBefore
+    // What stands before the damaged segment once more, without it; or it alone stays as it is.
+    if (behind > first) return await this.#rewrite(first, behind, knowledge)
+    this.#mayPurge = false
+    return first + 1
+  }
+
+  #fits(number: number, first: number, cleaned: Segment): boolean {
+    if (number === first) return true
+    const { segment, end } = this.#stretches[number]!
+    const bytes = cleaned.plannedBytes + segment.writtenBytes
+    return bytes <= this.#log.settings.segmentBytes && end - cleaned.base <= offsetsPerSegmentMax
+  }
+
+  async #finish(first: number, behind: number, cleaned: CleanedSegment): Promise<boolean> {
+    const old = this.#stretches.slice(first, behind).map(({ segment }) => segment)
+    const { end } = this.#stretches[behind - 1]!
+    await this.#exclusive(() => cleaned.finish(end))
+    const isKept = await this.#parts.swap(this.#log, old, cleaned.segment, end)
+    if (isKept) this.#bytesWritten += cleaned.segment.writtenBytes
+    return isKept
   }
 
   /** True when the batch is not what it was. */

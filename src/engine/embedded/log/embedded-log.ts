@@ -269,9 +269,8 @@ export class EmbeddedLog implements Log {
     const best = await log.maxTimestampBatch()
     if (best === undefined) return undefined
     if (best.lastOffset >= log.readableEnd) await this.#parts.journal.settled()
-    const { batches } = await this.#read(log, best.lastOffset, 1)
-    if (batches[0] === undefined) return undefined
-    return readRecords(batches[0]).find(({ timestamp }) => timestamp === best.timestamp)
+    // Not by the offset of its batch: in memory and in a compacted segment batches end elsewhere.
+    return await this.#atTime(log, best.timestamp)
   }
 
   async #trim(

@@ -1,5 +1,6 @@
 /** Content codings of request bodies (RFC 9110 §8.4.1), inflated with a ceiling on what comes out. */
 import type { Transform } from 'node:stream'
+import type { Zlib } from 'node:zlib'
 import {
   createBrotliDecompress,
   createGunzip,
@@ -9,6 +10,7 @@ import {
 } from 'node:zlib'
 import { ByteSink } from '../kit/byte-sink.ts'
 import { GatewayError } from '../model/errors.ts'
+import { zstdFramesMax } from '../model/limits.ts'
 
 /** What we take, as it stands in `Accept-Encoding` of a 415. */
 export const acceptedCodings = 'gzip, deflate, br, zstd'
@@ -32,15 +34,33 @@ export function checkCoding(coding: string): void {
 
 /**
  * `admit` is told of every piece as it comes out, and what it throws ends the work: a few bytes may
- * hold very many, so they are judged before they are kept. Throws BAD_REQUEST for damaged ones.
+ * hold very many, so they are judged before they are kept. Throws BAD_REQUEST for damaged ones, and
+ * for bytes behind the end: who takes the body for whole must have seen all of it.
  */
-export function inflateBody(
+export async function inflateBody(
   coding: string,
   packed: Buffer,
   admit: (count: number) => void,
 ): Promise<Buffer> {
-  const inflater = inflaterOf(coding, packed)
   const inflated = new ByteSink(packed.length)
+  let taken = await inflatePart(coding, packed, inflated, admit)
+  // Frames of zstd may stand one behind the other (RFC 8878 §3); of gzip, Node reads on by itself.
+  for (let frames = 1; coding === 'zstd' && taken < packed.length; frames++) {
+    if (frames === zstdFramesMax) throw damaged(coding)
+    taken += await inflatePart(coding, packed.subarray(taken), inflated, admit)
+  }
+  if (taken < packed.length && !endsItself(coding)) throw damaged(coding)
+  return inflated.take()
+}
+
+/** How many bytes of `packed` the first part takes, which is all but for what stands behind an end. */
+function inflatePart(
+  coding: string,
+  packed: Buffer,
+  inflated: ByteSink,
+  admit: (count: number) => void,
+): Promise<number> {
+  const inflater = inflaterOf(coding, packed)
   return new Promise((resolve, reject) => {
     inflater.on('data', (piece: Buffer) => {
       try {
@@ -50,19 +70,27 @@ export function inflateBody(
         inflater.destroy(error as Error)
       }
     })
-    inflater.on('end', () => resolve(inflated.take()))
+    inflater.on('end', () => resolve(inflater.bytesWritten))
     inflater.on('error', (cause) => {
-      const damaged = `The body is not whole ${coding} data.`
-      const isOurs = cause instanceof GatewayError
-      reject(isOurs ? cause : new GatewayError('BAD_REQUEST', damaged, { cause }))
+      reject(cause instanceof GatewayError ? cause : damaged(coding, cause))
     })
     inflater.end(packed)
   })
 }
 
+/** Node refuses what stands behind gzip data, but for the zeros with which some writers pad it. */
+function endsItself(coding: string): boolean {
+  return coding === 'gzip' || coding === 'x-gzip'
+}
+
+function damaged(coding: string, cause?: unknown): GatewayError {
+  const message = `The body is not whole ${coding} data.`
+  return new GatewayError('BAD_REQUEST', message, cause === undefined ? {} : { cause })
+}
+
 const codings: ReadonlySet<string> = new Set(['gzip', 'x-gzip', 'deflate', 'br', 'zstd'])
 
-function inflaterOf(coding: string, packed: Buffer): Transform {
+function inflaterOf(coding: string, packed: Buffer): Transform & Zlib {
   switch (coding) {
     case 'gzip':
     case 'x-gzip':

@@ -50,6 +50,33 @@ for (const [coding, bytes] of Object.entries(packed)) {
   })
 }
 
+for (const [coding, pack] of [
+  ['gzip', gzipSync],
+  ['zstd', zstdCompressSync],
+] as const) {
+  test(`a ${coding} body of several parts is all of them`, async () => {
+    const parts = Buffer.concat([pack(text), pack(Buffer.from('more\n')), pack(text)])
+    const whole = Buffer.concat([text, Buffer.from('more\n'), text])
+    assert.deepEqual(await inflateBody(coding, parts, atMost(whole.length)), whole)
+    await assert.rejects(
+      inflateBody(coding, parts, atMost(whole.length - 1)),
+      hasCode('BODY_TOO_LARGE'),
+    )
+  })
+}
+
+for (const [coding, bytes] of Object.entries(packed)) {
+  test(`bytes behind the end of a ${coding} body are a bad request`, async () => {
+    const more = Buffer.concat([bytes, Buffer.from('{"lost":1}\n')])
+    await assert.rejects(inflateBody(coding, more, atMost(1_000_000)), hasCode('BAD_REQUEST'))
+  })
+}
+
+test('a zstd body of very many parts is a bad request', async () => {
+  const parts = Buffer.concat(new Array<Buffer>(1_001).fill(zstdCompressSync('')))
+  await assert.rejects(inflateBody('zstd', parts, atMost(1_000)), hasCode('BAD_REQUEST'))
+})
+
 test('deflate without its zlib head is taken as some clients have always sent it', async () => {
   assert.deepEqual(await inflateBody('deflate', deflateRawSync(text), atMost(text.length)), text)
 })

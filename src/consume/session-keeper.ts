@@ -216,11 +216,12 @@ export class SessionKeeper {
   /** Leaves the group of a session that has just been removed from the store. */
   async end({ session, membership }: StoredSession): Promise<void> {
     const text = keyText(session)
-    const held = this.#held.get(text)
-    if (held?.stored.session.id === session.id) {
-      held.isDropped = true
-      await held.chain.catch(() => undefined)
+    const found = this.#held.get(text)
+    const held = found?.stored.session.id === session.id ? found : undefined
+    if (held !== undefined) {
+      // Before the wait: a session made anew under this name is held by the time it is over.
       this.#drop(text)
+      await held.chain.catch(() => undefined)
     }
     await this.#leave(session, held?.membership ?? membership)
     this.#tell(text)

@@ -148,6 +148,25 @@ test('the next instance of a name does not wait for one that the store lost', as
   await close()
 })
 
+test('an instance made anew while its namesake leaves is kept, and joins at once', async () => {
+  const { under, store, node, counts, close } = await openStage()
+  let arrive = (): void => undefined
+  store.late = new Promise((resolve) => (arrive = resolve))
+  // A heartbeat is under way, and who deletes the instance waits for its end.
+  node.keeper.nudge(one)
+  await turns()
+  store.late = undefined
+  const deleted = node.consumers.delete(anonymous, 'g', 'one')
+  await turns()
+  await node.consumers.create(anonymous, 'g', { ...v2Instance, name: 'one' })
+  arrive()
+  await deleted
+  assert.equal(counts.active, 1)
+  await node.consumers.subscribe(anonymous, 'g', 'one', { topics: ['t'] })
+  assert.equal((await memberIds(under)).length, 1)
+  await close()
+})
+
 test('a late answer about an earlier lease does not end the keeping of the session', async () => {
   const { clock, store, node, counts, close } = await openStage()
   let arrive = (): void => undefined

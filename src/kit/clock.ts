@@ -56,7 +56,12 @@ export function pause(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
 export function parseIsoTime(text: string): number | undefined {
   if (!/^\d{4}-\d{2}-\d{2}(T[0-9:.]+(Z|[+-]\d{2}:\d{2}))?$/.test(text)) return undefined
   const time = Date.parse(text)
-  return Number.isNaN(time) ? undefined : time
+  return Number.isNaN(time) || !isDay(text.slice(0, 10)) ? undefined : time
+}
+
+/** Whether the calendar has it: Date.parse takes 30 February for 1 or 2 March. */
+function isDay(date: string): boolean {
+  return formatIsoTime(Date.parse(date)).startsWith(date)
 }
 
 /** `timeMs` (ms since 1970) as ISO 8601 in UTC. */

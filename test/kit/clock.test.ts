@@ -27,3 +27,10 @@ test('ISO 8601 dates are read, other spellings that Date.parse would guess at ar
   }
   assert.equal(formatIsoTime(1795219200000), '2026-11-21T00:00:00.000Z')
 })
+
+test('a day that its month does not have is no time, instead of a day of the next one', () => {
+  for (const text of ['2026-02-29', '2026-02-30T12:00:00Z', '2026-06-31T00:00:00+02:00']) {
+    assert.equal(parseIsoTime(text), undefined, text)
+  }
+  assert.equal(parseIsoTime('2024-02-29'), 1709164800000)
+})

@@ -2,6 +2,7 @@
  * The folders below `logs/`: made with their `partition.metadata`, renamed when their topic is
  * deleted, and believed after a crash only under the right topic id.
  */
+import { forEachOf } from '../../../kit/at-once.ts'
 import type { Logger } from '../../../kit/logger.ts'
 import type { Disk } from '../disk/disk.ts'
 import type { FileHold } from './file-hold.ts'
@@ -11,6 +12,8 @@ import type { PartitionLog } from './partition-log.ts'
 
 const logsFolder = 'logs'
 export const metadataName = 'partition.metadata'
+/** Folders made at one time: the journal's own write must always find a free thread of libuv's four. */
+const madeAtOnce = 2
 
 export class PartitionFolders {
   readonly #disk: Disk
@@ -28,11 +31,11 @@ export class PartitionFolders {
 
   /** Makes the folders of new partitions, durable when it resolves. */
   async make(logs: readonly PartitionLog[]): Promise<void> {
-    for (const log of logs) {
+    await forEachOf(logs, madeAtOnce, async (log) => {
       if (await this.#disk.exists(log.folder)) await this.#setAside(log)
       await this.#disk.makeDirectory(log.folder)
       await this.#writeMetadata(log)
-    }
+    })
     await this.#disk.syncDirectory(logsFolder)
   }
 

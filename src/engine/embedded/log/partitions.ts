@@ -3,6 +3,7 @@
  * that stands in journal entries, or by name once their topic is shown.
  */
 import type { Clock } from '../../../kit/clock.ts'
+import { forEachOf } from '../../../kit/at-once.ts'
 import type { Logger } from '../../../kit/logger.ts'
 import type { Offset } from '../../../model/offset.ts'
 import { readInt64, readUint32, writeInt32, writeInt64 } from '../../../model/offset.ts'
@@ -204,7 +205,7 @@ export class Partitions implements BatchKeeper {
   kept(section: Uint8Array): void {
     for (let at = 0; at + positionBytes <= section.length; at += positionBytes) {
       const log = this.#byRef.get(readUint32(section, at))
-      if (log !== undefined) log.replayFloor = readPosition(section, at).segmentBase
+      if (log !== undefined) log.replayFloor = readInt64(section, at + segmentBaseAt)
     }
     this.removal.resume()
   }
@@ -218,7 +219,7 @@ export class Partitions implements BatchKeeper {
     await this.#disk.syncDirectory('.')
     const made = await this.folders.settle(this.#byRef.values(), (ref) => this.#positions.has(ref))
     const logs = [...this.#byRef.values()]
-    await each(logs, syncsAtOnce, async (log) => {
+    await forEachOf(logs, syncsAtOnce, async (log) => {
       if (made.has(log)) log.folderNeedsSync = true
       await log.restore(this.#positions.get(log.ref))
       if (log.needsSync) this.#writer.putBack(log)
@@ -227,7 +228,7 @@ export class Partitions implements BatchKeeper {
   }
 
   async prepareReadOnly(): Promise<void> {
-    await each([...this.#byRef.values()], syncsAtOnce, async (log) => {
+    await forEachOf([...this.#byRef.values()], syncsAtOnce, async (log) => {
       const position = this.#positions.get(log.ref)
       const isOurs = await this.folders.isFolderOf(log, position !== undefined)
       await log.restoreReadOnly(position, isOurs)
@@ -304,7 +305,7 @@ export class Partitions implements BatchKeeper {
   async sync(): Promise<void> {
     const dirty = this.#writer.takeDirty()
     try {
-      await each(dirty, syncsAtOnce, syncPartition)
+      await forEachOf(dirty, syncsAtOnce, syncPartition)
       await this.#disk.syncDirectory(logsFolder)
     } catch (error) {
       for (const log of dirty) this.#writer.putBack(log)
@@ -329,6 +330,8 @@ export class Partitions implements BatchKeeper {
 }
 
 const positionBytes = 64
+/** Read alone behind each checkpoint: whole positions of 100,000 partitions take 35 ms. */
+const segmentBaseAt = 24
 
 /** The recovery positions of a snapshot, by the number of their partition. */
 export function readPositions(section: Uint8Array): Map<number, PartitionPosition> {
@@ -351,7 +354,7 @@ function writePosition(
   writeInt32(bytes, at + 8, segment.indexEntries)
   writeInt32(bytes, at + 12, segment.timeEntries)
   writeInt64(bytes, at + 16, position.nextOffset)
-  writeInt64(bytes, at + 24, position.segmentBase)
+  writeInt64(bytes, at + segmentBaseAt, position.segmentBase)
   writeInt64(bytes, at + 32, segment.firstTimestamp)
   writeInt64(bytes, at + 40, segment.maxTimestamp)
   writeInt64(bytes, at + 48, segment.maxTimestampOffset)
@@ -361,7 +364,7 @@ function writePosition(
 function readPosition(bytes: Uint8Array, at: number): PartitionPosition {
   return {
     nextOffset: readInt64(bytes, at + 16),
-    segmentBase: readInt64(bytes, at + 24),
+    segmentBase: readInt64(bytes, at + segmentBaseAt),
     segment: {
       bytes: readUint32(bytes, at + 4),
       indexEntries: readUint32(bytes, at + 8),
@@ -384,24 +387,4 @@ async function syncPartition(log: PartitionLog): Promise<void> {
   } catch (error) {
     if (!log.isDropped) throw error
   }
-}
-
-/** Runs `work` for each item, `atOnce` at a time; the first failure stops the rest. */
-async function each<T>(
-  items: readonly T[],
-  atOnce: number,
-  work: (item: T) => Promise<void>,
-): Promise<void> {
-  let next = 0
-  const worker = async (): Promise<void> => {
-    try {
-      while (next < items.length) await work(items[next++]!)
-    } catch (error) {
-      next = items.length
-      throw error
-    }
-  }
-  // All come to rest before the failure is told: whoever tries again must be alone.
-  const workers = await Promise.allSettled(Array.from({ length: atOnce }, worker))
-  for (const outcome of workers) if (outcome.status === 'rejected') throw outcome.reason
 }

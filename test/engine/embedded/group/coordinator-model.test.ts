@@ -8,7 +8,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { GroupCoordinator } from '../../../../src/engine/embedded/group/coordinator.ts'
-import type { HeartbeatAnswer, Subscription } from '../../../../src/engine/groups.ts'
+import type {
+  CommittedOffset,
+  HeartbeatAnswer,
+  Member,
+  Subscription,
+} from '../../../../src/engine/groups.ts'
 import { silentLogger } from '../../../../src/kit/logger.ts'
 import type { ErrorCode } from '../../../../src/model/errors.ts'
 import { GatewayError } from '../../../../src/model/errors.ts'
@@ -18,7 +23,7 @@ import { ManualClock } from '../../../support/manual-clock.ts'
 
 const groupId = 'g'
 const call = { timeoutMs: 5_000 }
-const runs = 300
+const runs = 200
 const stepsPerRun = 80
 
 /** A consumer as it sees itself. */
@@ -35,7 +40,14 @@ interface Client {
   needsFull: boolean
   isMember: boolean
   isDead: boolean
+  /** What every answer said, lost ones too: the epoch and the topic id each partition came with. */
+  granted: Map<string, { readonly epoch: number; readonly topicId: string }>
+  /** Epochs it once had: what a node still sends that lost the session. */
+  pastEpochs: number[]
+  lastTold?: Set<string>
 }
+
+const dayMs = 24 * 3_600_000
 
 for (const members of ['memory', 'journal'] as const) {
   test(`groups keep their promises under random clients, members in ${members}`, async () => {
@@ -98,7 +110,10 @@ class Drive {
       client.isDead = true
       return
     }
-    if (roll < 93) return this.#restart()
+    if (roll < 92) return this.#restart()
+    if (roll < 95) return this.#zombie(client)
+    if (roll < 96 && this.#below(4) === 0) return this.#desert()
+    if (roll < 97) return this.#clock.jumpWall((this.#below(2) === 0 ? 10 : -10) * 365 * dayMs)
     return this.#advance(1 + this.#below(20_000))
   }
 
@@ -119,6 +134,8 @@ class Drive {
       needsFull: true,
       isMember: false,
       isDead: false,
+      granted: new Map(),
+      pastEpochs: [],
     }
     this.#clients.push(client)
     await this.#heartbeat(client, { lose: false })
@@ -153,7 +170,14 @@ class Drive {
     request: Parameters<GroupCoordinator['heartbeat']>,
   ): Promise<HeartbeatAnswer | undefined> {
     try {
-      return await this.#coordinator.heartbeat(...request)
+      const answer = await this.#coordinator.heartbeat(...request)
+      // A join begins with nothing, whatever an answer that got lost had granted.
+      if (request[0].memberEpoch === 0) {
+        client.granted.clear()
+        delete client.lastTold
+      }
+      await this.#noteGrants(client, answer)
+      return answer
     } catch (error) {
       const code = codeOf(error)
       assert.ok(
@@ -171,8 +195,26 @@ class Drive {
     }
   }
 
+  /** The reference for commits: what a member holds, and since which epoch. */
+  async #noteGrants(client: Client, { memberEpoch, assignment }: HeartbeatAnswer): Promise<void> {
+    const held = (await this.#registered()).get(client.memberId) ?? new Set<string>()
+    for (const name of client.granted.keys()) if (!held.has(name)) client.granted.delete(name)
+    const told = new Set(assignment?.map(nameOf))
+    for (const tp of assignment ?? []) {
+      const name = nameOf(tp)
+      const topicId = this.#catalog.topic(tp.topic)?.id ?? ''
+      const known = client.granted.get(name)
+      // Away from the assignment and back in it is a new assignment.
+      if (known === undefined || client.lastTold?.has(name) === false) {
+        client.granted.set(name, { epoch: memberEpoch, topicId })
+      }
+    }
+    if (assignment !== undefined) client.lastTold = told
+  }
+
   #take(client: Client, { memberEpoch, assignment }: HeartbeatAnswer): void {
     assert.ok(memberEpoch >= client.epoch, 'G7: a member epoch went back')
+    if (client.epoch !== memberEpoch) client.pastEpochs.push(client.epoch)
     client.epoch = memberEpoch
     client.needsFull = false
     if (assignment === undefined) return
@@ -232,13 +274,20 @@ class Drive {
     const { members } = await this.#books()
     const bookEpoch = members.find((member) => member.memberId === memberId)?.memberEpoch
     const offset = 1 + this.#below(1_000_000)
-    let error: string | undefined
-    try {
-      const [result] = await this.#coordinator.commit(ref, [{ tp, offset }], call)
-      error = result?.error?.code
-    } catch (thrown) {
-      error = codeOf(thrown)
-    }
+    const granted = client.granted.get(nameOf(tp))
+    const expected =
+      bookEpoch !== undefined &&
+      granted !== undefined &&
+      described.get(memberId)?.has(nameOf(tp)) === true &&
+      granted.topicId === topic.id &&
+      granted.epoch <= memberEpoch &&
+      memberEpoch <= bookEpoch
+    const error = await this.#sendCommit(ref, { tp, offset })
+    assert.equal(
+      error === undefined,
+      expected,
+      `G3: a commit of ${memberId} for ${nameOf(tp)} at epoch ${memberEpoch}, granted at ${granted?.epoch}, member at ${bookEpoch}: ${error}`,
+    )
     const after = await this.#committed(tp)
     const name = nameOf(tp)
     if (error === undefined) {
@@ -258,6 +307,60 @@ class Drive {
         error !== 'EPOCH_MISMATCH'
       assert.ok(!isGood, `G3: a good commit for ${name} was refused with ${error}`)
     }
+  }
+
+  /** As a call of its own, or as part of a transaction. */
+  async #sendCommit(ref: Member, commit: CommittedOffset): Promise<string | undefined> {
+    if (this.#below(3) === 0) {
+      const problem = this.#coordinator.checkCommit(ref, [commit])
+      if (problem !== undefined) return problem.code
+      await this.#journal.write([this.#coordinator.stageCommit(ref, [commit])])
+      return undefined
+    }
+    try {
+      const [result] = await this.#coordinator.commit(ref, [commit], call)
+      return result?.error?.code
+    } catch (thrown) {
+      return codeOf(thrown)
+    }
+  }
+
+  /** A node that lost the session goes on keeping it alive with what it knew. */
+  async #zombie(client: Client): Promise<void> {
+    const memberEpoch = this.#pick(client.pastEpochs)
+    if (memberEpoch === undefined || memberEpoch === 0) return
+    const { memberId, instanceId } = client
+    const before = await this.#books()
+    const now = before.members.find((member) => member.memberId === memberId)?.memberEpoch
+    const fence = { groupId, memberId, memberEpoch }
+    try {
+      const member = instanceId === undefined ? fence : { ...fence, instanceId }
+      await this.#noteGrants(client, await this.#coordinator.heartbeat(member, call))
+      assert.equal(memberEpoch, now, 'G5: an epoch of the past was taken for the present one')
+      client.needsFull = true
+    } catch (error) {
+      const codes = ['FENCED_MEMBER_EPOCH', 'UNKNOWN_MEMBER', 'INSTANCE_FENCED']
+      assert.ok(codes.includes(codeOf(error)))
+      assert.deepEqual(await this.#books(), before, 'G5: a refused zombie changed something')
+    }
+  }
+
+  /** All fall silent; a week later their offsets are gone, and not before. */
+  async #desert(): Promise<void> {
+    await this.#advance(46_000)
+    const offsets = await this.#coordinator.committed({ groupId }, 'all', call)
+    this.#journal.timeMs += 7 * dayMs - 600_000
+    await this.#advance(600_000)
+    await this.#quiet()
+    assert.deepEqual(await this.#coordinator.committed({ groupId }, 'all', call), offsets)
+    this.#journal.timeMs += 700_000
+    await this.#advance(600_000)
+    await this.#quiet()
+    assert.deepEqual(await this.#coordinator.committed({ groupId }, 'all', call), [])
+  }
+
+  async #quiet(): Promise<void> {
+    for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve))
   }
 
   async #wrongEpoch(client: Client): Promise<void> {
@@ -349,6 +452,8 @@ class Drive {
   #lost(client: Client): void {
     client.owned.clear()
     client.toRelease.clear()
+    client.granted.clear()
+    delete client.lastTold
     client.epoch = 0
     client.needsFull = true
     client.isMember = false
@@ -357,12 +462,21 @@ class Drive {
   /** G2: well-behaved clients end up owning everything, in a second where hints are followed. */
   async #converge(): Promise<void> {
     await this.#advance(46_000)
-    for (let round = 0; round < 40; round++) {
-      for (const client of this.#clients) {
+    let hinted = true
+    this.#coordinator.watch(groupId, () => (hinted = true))
+    for (let round = 0; hinted; round++) {
+      assert.ok(round < 40, 'G2: hints without end')
+      hinted = false
+      // Who must give back may come before or after who waits for it.
+      const order = round % 2 === 0 ? this.#clients : [...this.#clients].reverse()
+      for (const client of order) {
         if (client.isDead) continue
         if (client.epoch === 0) await this.#heartbeat(client, { lose: false })
         else await this.#acknowledge(client)
+        // A lost answer is asked for again, and what an answer took away is given back at once.
+        if (!client.isDead && (client.needsFull || client.toRelease.size > 0)) hinted = true
       }
+      await this.#quiet()
     }
     const registered = await this.#registered()
     const places = new Set([...registered.values()].flatMap((held) => [...held]))

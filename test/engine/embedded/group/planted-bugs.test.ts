@@ -57,6 +57,63 @@ const bugs: readonly PlantedBug[] = [
     ...model,
     finding: /G5/,
   },
+  {
+    name: 'nobody is told that a partition came free',
+    edits: [
+      {
+        file: group,
+        find: 'holdings.clear()\n    this.#dirty.add(member.memberId)\n    this.#stirred = true',
+        replace: 'holdings.clear()\n    this.#dirty.add(member.memberId)',
+      },
+    ],
+    ...model,
+    finding: /Expected values to be strictly deep-equal|G2/,
+  },
+  {
+    name: 'a lost answer costs the membership',
+    edits: [
+      {
+        file: group,
+        find: 'call.memberEpoch === member.previousEpoch &&',
+        replace: 'call.memberEpoch > member.previousEpoch &&',
+      },
+    ],
+    ...model,
+    finding: /a well-behaved client was told FENCED_MEMBER_EPOCH/,
+  },
+  {
+    name: 'the end of a member is not in the journal',
+    edits: [{ file: group, find: 'removed: [...this.#removed]', replace: 'removed: []' }],
+    ...model,
+    only: 'members in journal',
+    finding: /G4/,
+  },
+  {
+    name: 'offsets of an empty group count from their commit alone',
+    edits: [
+      {
+        file: 'src/engine/embedded/group/committed-offsets.ts',
+        find: 'Math.max(committedMs, emptySince)',
+        replace: 'committedMs',
+      },
+    ],
+    workload: 'test/engine/embedded/group/offset-expiry.test.ts',
+    only: 'count from the end of the last one',
+    finding: /undefined !== 5|actual: undefined/,
+  },
+  {
+    name: 'offsets expire by the wall clock',
+    edits: [
+      {
+        file: 'src/engine/embedded/journal/journal.ts',
+        find: 'this.#timeBaseMs + this.#parts.clock.monotonicMs() - this.#timeFromMs',
+        replace: 'this.#parts.clock.wallMs()',
+      },
+    ],
+    workload: 'test/engine/embedded/group/offset-expiry.test.ts',
+    only: 'ten years ahead or behind',
+    finding: /actual: (undefined|5)/,
+  },
 ]
 
 testPlantedBugs(bugs)

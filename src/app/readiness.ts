@@ -46,7 +46,8 @@ export class Readiness {
     }
     switch (state) {
       case 'ok':
-        return this.#hasSessions() ? serving : withoutSessions
+        if (!this.#hasSessions()) return withoutSessions
+        return reason === undefined ? serving : { ready: true, degraded: reason }
       case 'recovering':
         return { ready: false, reason: 'the log is recovering', ...(recovery && { recovery }) }
       case 'fenced':

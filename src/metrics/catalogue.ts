@@ -142,6 +142,12 @@ export const catalogue = {
     help: 'Records that compaction removed: older ones of their key, and tombstones after their time.',
     labels: [],
   },
+  ebbgate_log_removed_segments_total: {
+    kind: 'counter',
+    help: 'Segments removed by retention, or because their records were deleted.',
+    labels: [],
+  },
+  ebbgate_log_removed_bytes_total: { kind: 'counter', help: 'Bytes of them.', labels: [] },
   ebbgate_damaged_batches_total: {
     kind: 'counter',
     help: 'Batches that a read or a recovery found damaged.',

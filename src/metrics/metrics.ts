@@ -156,6 +156,10 @@ export class Metrics {
     idempotencyKeys: (count: number): void => this.set('ebbgate_idempotency_keys', noLabels, count),
     idempotencyWindow: (seconds: number): void =>
       this.set('ebbgate_idempotency_window_seconds', noLabels, seconds),
+    removed: (segments: number, bytes: number): void => {
+      this.add('ebbgate_log_removed_segments_total', noLabels, segments)
+      this.add('ebbgate_log_removed_bytes_total', noLabels, bytes)
+    },
   }
 
   readonly push = {

@@ -138,6 +138,16 @@ export const freeDiskBytesMin = 256 * MiB
 export const loadedIndexBytesMax = 64 * MiB
 /** Calls that wait for the journal; above it new ones answer OVERLOADED. Each takes some 300 bytes. */
 export const journalAnswersMax = 150_000
+/**
+ * Pace of retention, ms (Kafka's `log.retention.check.interval.ms`); the first pass comes so long after
+ * a start, when a clock that booted wrong has usually been set.
+ */
+export const retentionPassMs = 300_000
+export const retentionFirstPassMs = 300_000
+/** Partitions that retention looks at in one turn. */
+export const retentionStep = 64
+/** A wall clock that gains more than this on the time that passed is not believed, ms. */
+export const wallAheadMsMax = 3_600_000
 /** Segment files kept open while nothing is being written to them. */
 export const openSegmentsMax = 512
 /** The map of keys of one round of compaction, bytes: some million keys; a full one ends the round earlier. */

@@ -38,12 +38,15 @@ import { EmbeddedLog } from './log/embedded-log.ts'
 import { Partitions } from './log/partitions.ts'
 import type { KeyMeter, KeyTopic } from './transaction/idempotency-keys.ts'
 import { IdempotencyKeys, keyTopic } from './transaction/idempotency-keys.ts'
+import { Retention } from './log/retention.ts'
 import { EmbeddedTransactions } from './transaction/transact.ts'
 import type { CatalogTopic } from './catalog/topic-catalog.ts'
 
 /** What the engine reports; `app` plugs the metrics in. */
 export interface EngineMeter extends JournalMeter, CompactionMeter, KeyMeter {
   damagedBatch(): void
+  /** Segments went, by retention or because their records were deleted. */
+  removed(segments: number, bytes: number): void
   /** Told every second. */
   space(report: SpaceReport): void
 }
@@ -65,6 +68,7 @@ const silentMeter: EngineMeter = {
   idempotencyKeys: () => undefined,
   idempotencyWindow: () => undefined,
   space: () => undefined,
+  removed: () => undefined,
 }
 
 export interface EmbeddedEngineOptions {
@@ -103,6 +107,8 @@ export interface EmbeddedEngine extends Engine {
   checkpoint(): Promise<void>
   /** Compacts what is worth it now; it happens by itself too. */
   compact(): Promise<void>
+  /** Resolves when retention has looked at every partition. */
+  retain(): Promise<void>
 }
 
 /** Nothing happens before `open()`. */
@@ -129,6 +135,7 @@ class Embedded implements EmbeddedEngine {
   readonly #space: DiskSpace
   readonly #compactor: Compactor
   readonly #keys: IdempotencyKeys
+  readonly #retention: Retention
   #stage: Stage = 'new'
   #clusterId = ''
   #failure: unknown
@@ -161,6 +168,7 @@ class Embedded implements EmbeddedEngine {
       openSegments: options.openSegments ?? openSegmentsMax,
       onDiskFull: () => this.#space.noteFull(),
       onRoll: () => void this.#space.look(),
+      onRemoved: (segments, bytes) => meter.removed(segments, bytes),
       onFailure,
     })
     this.#space = new DiskSpace({
@@ -168,8 +176,7 @@ class Embedded implements EmbeddedEngine {
       clock,
       logger,
       isHeldBack: () => this.#partitions.waitsForSpace || this.#journal.waitsForSpace,
-      // The retention in rounds plugs in here; until it does there is nothing that could go earlier.
-      onLow: () => undefined,
+      onLow: () => this.#retention.runNow(),
       onAsked: () =>
         meter.space({
           freeDiskBytes: this.#space.freeBytes,
@@ -248,6 +255,13 @@ class Embedded implements EmbeddedEngine {
       moveLogStart: (log, before, timeoutMs) => this.topics.moveLogStart(log, before, timeoutMs),
       onDamage: () => meter.damagedBatch(),
     })
+    this.#retention = new Retention({
+      clock,
+      logger,
+      logs: () => this.#partitions.all(),
+      logTimeMs: () => this.#journal.logTimeMs(),
+      moveLogStart: (log, before, timeoutMs) => this.topics.moveLogStart(log, before, timeoutMs),
+    })
     this.#keys = new IdempotencyKeys({
       topic: this.#keyTopic(),
       journal: this.#journal,
@@ -296,6 +310,7 @@ class Embedded implements EmbeddedEngine {
       if (this.#journal.damage !== undefined) return
       this.groups.open()
       this.#compactor.start()
+      this.#retention.start()
       this.#keys.open()
     } catch (error) {
       await this.#journal.abandon().catch(() => undefined)
@@ -323,7 +338,8 @@ class Embedded implements EmbeddedEngine {
       return { state, reason: `The disk is full${roomText(freeBytes)}; appends are refused.` }
     }
     if (state === 'low') return { state, reason: `The disk has little room${roomText(freeBytes)}.` }
-    return { state: 'ok' }
+    const paused = this.#retention.pauseReason
+    return paused === undefined ? { state: 'ok' } : { state: 'ok', reason: paused }
   }
 
   checkpoint(): Promise<void> {
@@ -332,6 +348,10 @@ class Embedded implements EmbeddedEngine {
 
   compact(): Promise<void> {
     return this.#compactor.run()
+  }
+
+  retain(): Promise<void> {
+    return this.#retention.pass()
   }
 
   close(): Promise<void> {
@@ -345,6 +365,7 @@ class Embedded implements EmbeddedEngine {
     try {
       // What waits for held files would hold up the end.
       await this.backups?.close()
+      await this.#retention.close()
       await this.#keys.close()
       await this.groups.close()
       await this.#compactor.close()

@@ -60,6 +60,7 @@ test('a fetch that the end overtakes is refused, not told of damage', async () =
   let damaged = 0
   const meter = {
     damagedBatch: () => damaged++,
+    removed: () => undefined,
   }
   const { engine } = await openTestEngine({ disk, meter, hotTailBytes: 0, openSegments: 1 })
   await engine.topics.create(

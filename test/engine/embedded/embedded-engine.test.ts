@@ -122,6 +122,10 @@ describe('a start', () => {
     await close()
     const recovered: number[] = []
     const meter = {
+      journalWrite: () => undefined,
+      checkpoint: () => undefined,
+      damagedBatch: () => undefined,
+      removed: () => undefined,
       recovered: (frames: number) => recovered.push(frames),
     }
     const again = await openTestEngine({ disk, meter })
@@ -499,6 +503,10 @@ describe('time', () => {
     const clock = new ManualClock(Date.now())
     let checkpoints = 0
     const meter = {
+      journalWrite: () => undefined,
+      damagedBatch: () => undefined,
+      removed: () => undefined,
+      recovered: () => undefined,
       checkpoint: () => checkpoints++,
     }
     const { engine, close } = await openTestEngine({ clock, meter })

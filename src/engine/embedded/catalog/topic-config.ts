@@ -122,9 +122,15 @@ export function settingsOf(config: TopicConfig): PartitionSettings {
     segmentBytes: number('segment.bytes'),
     // What is appended to is never compacted, so it may not wait longer for its roll.
     segmentMs: Math.min(number('segment.ms'), compaction?.lagMsMax ?? Infinity),
+    segmentJitterMs: number('segment.jitter.ms'),
+    segmentIndexBytes: number('segment.index.bytes'),
+    indexIntervalBytes: number('index.interval.bytes'),
     messageBytesMax: number('max.message.bytes'),
     logAppendTime,
     fileDeleteDelayMs: number('file.delete.delay.ms'),
+    hasDelete: splitList(valueOf(config, 'cleanup.policy')).includes('delete'),
+    retentionMs: number('retention.ms'),
+    retentionBytes: number('retention.bytes'),
     // What a client thinks the time is means nothing where the log sets it.
     timestampBeforeMsMax: logAppendTime ? Infinity : number('message.timestamp.before.max.ms'),
     timestampAfterMsMax: logAppendTime ? Infinity : number('message.timestamp.after.max.ms'),

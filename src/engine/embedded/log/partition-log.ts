@@ -47,9 +47,17 @@ const damageNotedMax = 10_000
 export interface PartitionSettings {
   segmentBytes: number
   segmentMs: number
+  segmentJitterMs: number
+  segmentIndexBytes: number
+  indexIntervalBytes: number
   messageBytesMax: number
   logAppendTime: boolean
   fileDeleteDelayMs: number
+  /** `cleanup.policy` has `delete`: the next two are obeyed. */
+  hasDelete: boolean
+  /** -1: unlimited. */
+  retentionMs: number
+  retentionBytes: number
   /** How far timestamps may be from the clock, ms; Infinity where the log sets them. */
   timestampBeforeMsMax: number
   timestampAfterMsMax: number
@@ -338,9 +346,19 @@ export class PartitionLog implements BatchOwner {
 
   /** Segments wholly below the log start. The newest one stays. */
   expired(): readonly Segment[] {
+    return this.#segments.slice(0, this.countBelow(this.logStart))
+  }
+
+  /** How many segments lie wholly below `offset`; the newest one never counts. */
+  countBelow(offset: Offset): number {
     let count = 0
-    while ((this.#segments[count + 1]?.base ?? Infinity) <= this.logStart) count++
-    return this.#segments.slice(0, count)
+    while ((this.#segments[count + 1]?.base ?? Infinity) <= offset) count++
+    return count
+  }
+
+  /** Closes the active segment; the next batch begins a new one. */
+  roll(): void {
+    this.#roll(this.nextOffset)
   }
 
   /**
@@ -465,7 +483,11 @@ export class PartitionLog implements BatchOwner {
       this.#segments.push(segment)
     }
     this.isReady = true
-    if (isEmpty) return
+    if (isEmpty) {
+      // The segment before it is closed for good: nothing may be appended behind its recorded end.
+      if (this.#segments.length > 0) this.#roll(activeBase)
+      return
+    }
     const active = new Segment(this.folder, activeBase, this.#files, false)
     this.#segments.push(active)
     if (!(await place(active, position.segment))) {
@@ -521,7 +543,9 @@ export class PartitionLog implements BatchOwner {
     index: number,
   ): BatchEntry {
     const maxTimestamp = maxTimestampOf(payload)
-    const segmentPos = segment.plan(lastOffset, payload.length, maxTimestamp)
+    const { indexIntervalBytes } = this.settings
+    const bytes = payload.length
+    const segmentPos = segment.plan(lastOffset, bytes, maxTimestamp, indexIntervalBytes)
     this.nextOffset = lastOffset + 1
     return new BatchEntry(
       this,
@@ -543,12 +567,24 @@ export class PartitionLog implements BatchOwner {
   #segmentFor(base: Offset, last: Offset, batch: Uint8Array): Segment {
     const active = this.#segments.at(-1)
     if (active === undefined) return this.#roll(base)
-    const { segmentBytes, segmentMs } = this.settings
+    const { segmentBytes, segmentIndexBytes } = this.settings
     const isFull =
       active.plannedBytes + batch.length > segmentBytes ||
       last - active.base > offsetsPerSegmentMax ||
-      maxTimestampOf(batch) - active.firstTimestamp > segmentMs
+      maxTimestampOf(batch) - active.firstTimestamp > this.#segmentMs(active.base) ||
+      active.indexBytes > segmentIndexBytes
     return isFull && active.plannedBytes > 0 ? this.#roll(base) : active
+  }
+
+  /**
+   * `segment.ms` less a share of `segment.jitter.ms`, so that partitions filled at the same time do not
+   * all roll at the same time. The share follows from partition and segment: a restart changes nothing.
+   */
+  #segmentMs(base: Offset): number {
+    const { segmentMs, segmentJitterMs } = this.settings
+    if (segmentJitterMs === 0) return segmentMs
+    const mixed = Math.imul(this.ref ^ Math.imul(base, 0x9e37_79b1), 0x85eb_ca6b) >>> 0
+    return segmentMs - Math.min(segmentJitterMs, segmentMs) * (mixed / 2 ** 32)
   }
 
   #roll(base: Offset): Segment {

@@ -43,6 +43,7 @@ export interface PartitionsParts {
   readonly onDiskFull: () => void
   /** A partition has begun a new segment. */
   readonly onRoll: () => void
+  readonly onRemoved: (segments: number, bytes: number) => void
   readonly onFailure: (cause: unknown) => void
 }
 
@@ -73,13 +74,20 @@ export class Partitions implements BatchKeeper {
   #replayedBytes = 0
 
   constructor(parts: PartitionsParts) {
-    const { disk, clock, logger, onDiskFull, onFailure } = parts
+    const { disk, clock, logger, onDiskFull, onRemoved, onFailure } = parts
     this.#disk = disk
     this.#files = { disk, openFiles: new OpenFiles(parts.openSegments), onRoll: parts.onRoll }
     this.#hotTail = new HotTail(parts.hotTailBytes)
     this.watchers = new Watchers(clock, logger)
     this.folders = new PartitionFolders(disk, logger, this.hold)
-    this.removal = new SegmentRemoval({ disk, clock, logger, hold: this.hold, onFailure })
+    this.removal = new SegmentRemoval({
+      disk,
+      clock,
+      logger,
+      hold: this.hold,
+      onRemoved,
+      onFailure,
+    })
     this.#writer = new SegmentWriter({
       clock,
       logger,

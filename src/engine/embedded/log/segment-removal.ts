@@ -28,6 +28,7 @@ export interface SegmentRemovalParts {
   readonly clock: Clock
   readonly logger: Logger
   readonly hold: FileHold
+  readonly onRemoved: (segments: number, bytes: number) => void
   readonly onFailure: (cause: unknown) => void
 }
 
@@ -144,6 +145,8 @@ export class SegmentRemoval {
     if (segments.length === 0) return
     log.replace(segments, [])
     await this.setAside(log, segments)
+    const bytes = segments.reduce((sum, { writtenBytes }) => sum + writtenBytes, 0)
+    this.#parts.onRemoved(segments.length, bytes)
   }
 
   /** False when there is nothing to unlink later. */

@@ -19,8 +19,8 @@ import { goodBatchBehind, headProblem, SegmentScan, wholeBatches } from './segme
 import type { TimeEntry } from './time-index.ts'
 import { TimeIndex } from './time-index.ts'
 
-/** Kafka's `index.interval.bytes`. */
-const indexIntervalBytes = 4096
+/** How densely a segment is indexed that is not told otherwise: Kafka's default. */
+const indexIntervalBytesDefault = 4096
 /** Files on their way out: still there for whoever reads them, not part of the log any more. */
 export const deletedSuffix = '.deleted'
 /** … of one that compaction is writing, and of one on its way into the place of others. */
@@ -138,6 +138,11 @@ export class Segment {
     return [this.#index.path, this.#timeIndex.path, this.#logPath]
   }
 
+  /** What the larger of the index files will have after one more entry, and a final one. */
+  get indexBytes(): number {
+    return Math.max((this.#index.entries + 1) * 8, (this.#timeIndex.entries + 2) * 12)
+  }
+
   get position(): SegmentPosition {
     return {
       bytes: this.plannedBytes,
@@ -151,7 +156,12 @@ export class Segment {
   }
 
   /** Assigns the place of a batch and its index entries; returns the position in the file. */
-  plan(last: Offset, bytes: number, maxTimestamp: number): number {
+  plan(
+    last: Offset,
+    bytes: number,
+    maxTimestamp: number,
+    indexIntervalBytes = indexIntervalBytesDefault,
+  ): number {
     const position = this.plannedBytes
     if (position === 0) this.firstTimestamp = maxTimestamp
     if (maxTimestamp > this.maxTimestamp) {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { EmbeddedEngine } from '../../../../src/engine/embedded/embedded-engine.ts'
-import { readRecords } from '../../../../src/model/batch-reader.ts'
 import { openTestEngine } from '../../../support/engine.ts'
 import { HeldDisk } from '../../../support/held-disk.ts'
 import { ManualClock } from '../../../support/manual-clock.ts'
@@ -15,57 +14,20 @@ import {
   turnsUntil,
 } from '../../../support/one-partition.ts'
 import { seededRandom } from '../../../support/seeded-random.ts'
+import {
+  allValues,
+  bases,
+  coverAll,
+  everyBatchASegment,
+  journalSizes,
+  pass,
+  segmentFiles,
+} from '../../../support/segment-files.ts'
 import { SimDisk } from '../../../support/sim-disk.ts'
-
-const journalSizes = { firstFileBytes: 65_536, fileBytes: 65_536 }
-const everyBatchASegment = { 'segment.bytes': '14' }
-
-/** Files of partition 0, without its metadata. */
-function segmentFiles(disk: SimDisk): string[] {
-  const folder = 'logs/t-0/'
-  return [...disk.files().keys()]
-    .filter((path) => path.startsWith(folder) && !path.endsWith('partition.metadata'))
-    .map((path) => path.slice(folder.length))
-}
-
-/** Bases of the segments whose log is there under this ending. */
-function bases(disk: SimDisk, ending = '.log'): number[] {
-  return segmentFiles(disk)
-    .filter((name) => name.endsWith(ending))
-    .map((name) => parseInt(name, 10))
-}
-
-/** Everything from `from` on: a fetch alone ends with its segment. */
-async function values(engine: EmbeddedEngine, from = 0): Promise<string[]> {
-  const found: string[] = []
-  for (let at = from; ;) {
-    const { batches, next, error } = await fetch(engine, at)
-    if (error !== undefined) throw error
-    if (batches.length === 0) return found
-    for (const batch of batches) {
-      for (const { value } of readRecords(batch)) found.push(Buffer.from(value!).toString())
-    }
-    at = next
-  }
-}
-
-/** Both kept snapshots stand behind everything there is. */
-async function coverAll(engine: EmbeddedEngine): Promise<void> {
-  await engine.checkpoint()
-  await engine.checkpoint()
-}
 
 async function deleteBefore(engine: EmbeddedEngine, before: number): Promise<void> {
   const [outcome] = await engine.log.deleteRecords([{ tp, before }], call)
   if (outcome!.error !== undefined) throw outcome!.error
-}
-
-/** Lets time pass in seconds, each with turns enough for the work it starts. */
-async function pass(clock: ManualClock, ms: number): Promise<void> {
-  for (let passed = 0; passed < ms; passed += 1000) {
-    clock.advance(1000)
-    for (let turns = 0; turns < 40; turns++) await new Promise((resolve) => setImmediate(resolve))
-  }
 }
 
 async function withRecords(
@@ -94,7 +56,7 @@ describe('segments below a log start', () => {
       segmentFiles(disk).filter((name) => name.endsWith('.deleted')),
       [],
     )
-    assert.deepEqual(await values(engine, 4), ['record 4', 'record 5'])
+    assert.deepEqual(await allValues(engine, 4), ['record 4', 'record 5'])
     await close()
   })
 
@@ -148,7 +110,7 @@ describe('segments below a log start', () => {
     )
     await pass(clock, 8_000)
     assert.deepEqual(bases(disk), [5])
-    assert.deepEqual(await values(again.engine, 5), ['record 5'])
+    assert.deepEqual(await allValues(again.engine, 5), ['record 5'])
     await again.close()
   })
 })
@@ -193,7 +155,7 @@ describe('a topic deleted while its segments go', () => {
     for (let i = 0; i < 6; i++) await append(engine, `namesake ${i}`)
     await pass(clock, 70_000)
     assert.deepEqual(bases(disk), [0, 1, 2, 3, 4, 5])
-    assert.equal((await values(engine)).length, 6)
+    assert.equal((await allValues(engine, 0)).length, 6)
     await close()
   })
 })
@@ -228,7 +190,7 @@ describe('a crash at any operation of a removal', () => {
       { length: 8 - start!.offset },
       (_, i) => `record ${i + start!.offset}`,
     )
-    assert.deepEqual(await values(again.engine, start!.offset), expected)
+    assert.deepEqual(await allValues(again.engine, start!.offset), expected)
     await append(again.engine, 'after')
     await coverAll(again.engine)
     await pass(after, 3_000)
@@ -268,8 +230,8 @@ describe('a fall back to the older snapshot', () => {
     disk.damage(snapshots[1]!, 50, Buffer.from('damage'))
     const again = await openTestEngine({ disk, clock, journalSizes })
     assert.equal(again.engine.health().state, 'ok')
-    await assert.rejects(values(again.engine, 6), code('OFFSET_OUT_OF_RANGE'))
-    assert.deepEqual(await values(again.engine, 7), ['record 7', 'record 8'])
+    await assert.rejects(allValues(again.engine, 6), code('OFFSET_OUT_OF_RANGE'))
+    assert.deepEqual(await allValues(again.engine, 7), ['record 7', 'record 8'])
     await again.close()
   })
 })

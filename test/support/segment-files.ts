@@ -1,4 +1,4 @@
-/** Verbs of tests that watch segments come and go: topic `t`, partition 0, real engine, simulated disk. */
+/** Verbs of tests that watch segments come and go: topic `t`, real engine, simulated disk. */
 import type { EmbeddedEngine } from '../../src/engine/embedded/embedded-engine.ts'
 import { readRecords } from '../../src/model/batch-reader.ts'
 import type { ManualClock } from './manual-clock.ts'
@@ -10,16 +10,16 @@ export const journalSizes = { firstFileBytes: 65_536, fileBytes: 65_536 }
 export const everyBatchASegment = { 'segment.bytes': '14' }
 
 /** Files of the partition, without its metadata. */
-export function segmentFiles(disk: SimDisk): string[] {
-  const folder = 'logs/t-0/'
+export function segmentFiles(disk: SimDisk, partition = 0): string[] {
+  const folder = `logs/t-${partition}/`
   return [...disk.files().keys()]
     .filter((path) => path.startsWith(folder) && !path.endsWith('partition.metadata'))
     .map((path) => path.slice(folder.length))
 }
 
 /** Bases of the segments whose log is there under this ending. */
-export function bases(disk: SimDisk, ending = '.log'): number[] {
-  return segmentFiles(disk)
+export function bases(disk: SimDisk, ending = '.log', partition = 0): number[] {
+  return segmentFiles(disk, partition)
     .filter((name) => name.endsWith(ending))
     .map((name) => parseInt(name, 10))
 }
@@ -29,9 +29,13 @@ export async function appendAt(
   engine: EmbeddedEngine,
   timestamp: number,
   value = '',
+  partition = 0,
 ): Promise<number> {
   const batch = batchOf(value, timestamp)
-  const [result] = await engine.log.append([{ tp, batch, trusted: true }], call)
+  const [result] = await engine.log.append(
+    [{ tp: { ...tp, partition }, batch, trusted: true }],
+    call,
+  )
   if (result!.error !== undefined) throw result!.error
   return result!.offsets!.base
 }

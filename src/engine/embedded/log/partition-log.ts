@@ -571,8 +571,8 @@ export class PartitionLog implements BatchOwner {
     const isFull =
       active.plannedBytes + batch.length > segmentBytes ||
       last - active.base > offsetsPerSegmentMax ||
-      maxTimestampOf(batch) - active.firstTimestamp > this.#segmentMs(active.base) ||
-      active.indexBytes > segmentIndexBytes
+      this.#isTimeUp(active, maxTimestampOf(batch)) ||
+      active.nextIndexBytes > segmentIndexBytes
     return isFull && active.plannedBytes > 0 ? this.#roll(base) : active
   }
 
@@ -580,11 +580,13 @@ export class PartitionLog implements BatchOwner {
    * `segment.ms` less a share of `segment.jitter.ms`, so that partitions filled at the same time do not
    * all roll at the same time. The share follows from partition and segment: a restart changes nothing.
    */
-  #segmentMs(base: Offset): number {
+  #isTimeUp({ base, firstTimestamp }: Segment, timestamp: number): boolean {
     const { segmentMs, segmentJitterMs } = this.settings
-    if (segmentJitterMs === 0) return segmentMs
+    if (firstTimestamp < 0) return false
+    if (segmentJitterMs === 0) return timestamp - firstTimestamp > segmentMs
     const mixed = Math.imul(this.ref ^ Math.imul(base, 0x9e37_79b1), 0x85eb_ca6b) >>> 0
-    return segmentMs - Math.min(segmentJitterMs, segmentMs) * (mixed / 2 ** 32)
+    const earlierMs = Math.min(segmentJitterMs, segmentMs) * (mixed / 2 ** 32)
+    return timestamp - firstTimestamp > segmentMs - earlierMs
   }
 
   #roll(base: Offset): Segment {

@@ -65,7 +65,7 @@ export class Segment {
   plannedBytes = 0
   /** Bytes that have reached the file. */
   writtenBytes = 0
-  /** Largest timestamp of the first batch, ms; -1 while empty. Time-based rolling counts from it. */
+  /** Largest timestamp of the first batch that has one, ms; else -1. Rolling by time counts from it. */
   firstTimestamp = -1
   maxTimestamp = -1
   /** Last offset of the batch that holds `maxTimestamp`. */
@@ -139,7 +139,7 @@ export class Segment {
   }
 
   /** What the larger of the index files will have after one more entry, and a final one. */
-  get indexBytes(): number {
+  get nextIndexBytes(): number {
     return Math.max((this.#index.entries + 1) * 8, (this.#timeIndex.entries + 2) * 12)
   }
 
@@ -163,7 +163,7 @@ export class Segment {
     indexIntervalBytes = indexIntervalBytesDefault,
   ): number {
     const position = this.plannedBytes
-    if (position === 0) this.firstTimestamp = maxTimestamp
+    if (this.firstTimestamp < 0) this.firstTimestamp = maxTimestamp
     if (maxTimestamp > this.maxTimestamp) {
       this.maxTimestamp = maxTimestamp
       this.maxTimestampOffset = last

@@ -109,19 +109,24 @@ async function share(
       const printed = records.slice(0, left)
       for (const { value } of printed) await printValue(value)
       left -= printed.length
-      if (printed.length > 0) await commit(api, base, printed)
+      if (printed.length > 0) {
+        await throughRestarts(() => commit(api, base, printed), signal)
+      }
     }
   } finally {
     if (instance !== undefined) await leave(api, instance)
   }
 }
 
-/** A gateway that restarts is away for a moment; one that stays away ends us. Undefined: Ctrl-C. */
+/**
+ * A gateway that restarts is away for a moment; one that stays away ends us. Tried once in any case,
+ * after Ctrl-C too. Undefined: Ctrl-C.
+ */
 async function throughRestarts<T>(
   attempt: () => Promise<T>,
   signal: AbortSignal,
 ): Promise<T | undefined> {
-  for (let tries = 1; !signal.aborted; tries += 1) {
+  for (let tries = 1; tries === 1 || !signal.aborted; tries += 1) {
     try {
       return await attempt()
     } catch (error) {
@@ -202,10 +207,10 @@ async function commit(api: Api, base: string, records: readonly ConsumedRecord[]
       accept: v2Json,
     })
   } catch (error) {
-    // A partition went to another member meanwhile, or the gateway away: whoever reads it next begins
-    // behind the last commit.
+    // A partition went to another member meanwhile, or a session in memory went with its gateway:
+    // whoever reads it next begins behind the last commit.
     const lost = error instanceof Refusal && (error.status === 409 || error.status === 404)
-    if (!lost && !(error instanceof Unreachable)) throw error
+    if (!lost) throw error
     process.stderr.write(`ebbgate: ${error.message} These events may come again elsewhere.\n`)
   }
 }

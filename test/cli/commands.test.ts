@@ -261,6 +261,49 @@ test('a producer whose answers are lost on the way stores every line once', asyn
   }
 })
 
+test('a commit that meets a gateway on its way down is made when there is one again', async () => {
+  // A gateway that stops between a poll and its commit, and is back for the next try.
+  const seen: string[] = []
+  const events = ['one', 'two']
+  const standIn = createServer((incoming, outgoing) => {
+    const path = String(incoming.url).replace(/^.*\/instances\/i/, '')
+    seen.push(`${incoming.method} ${path}`)
+    const commits = seen.filter((call) => call === 'POST /offsets').length
+    const offset = 2 - events.length
+    let answer: unknown = {}
+    if (path === '/records') {
+      const value = Buffer.from(events.shift() ?? '').toString('base64')
+      answer = [{ topic: 't', key: null, value, partition: 0, offset }]
+    } else if (path.startsWith('/consumers')) {
+      const host = String(incoming.headers.host)
+      answer = { instance_id: 'i', base_uri: `http://${host}/consumers/g/instances/i` }
+    }
+    const isDown = path === '/offsets' && commits === 1
+    outgoing.writeHead(isDown ? 503 : 200, { 'content-type': 'application/json' })
+    outgoing.end(JSON.stringify(isDown ? { error_code: 50302, message: 'Stopping.' } : answer))
+  })
+  await new Promise<void>((resolve) => standIn.listen(0, '127.0.0.1', resolve))
+  try {
+    const { port } = standIn.address() as AddressInfo
+    const env = { EBBGATE_URL: `http://127.0.0.1:${port}` }
+    const result = await run(['consume', 't', '--group', 'g', '--max', '2'], { env })
+    assert.equal(result.stdout.toString(), 'one\ntwo\n')
+    assert.equal(result.code, 0)
+    assert.equal(result.stderr, 'ebbgate: Stopping. Trying again.\n')
+    const calls = seen.filter((call) => /records|offsets/.test(call))
+    assert.deepEqual(calls, [
+      'GET /records',
+      'POST /offsets',
+      'POST /offsets',
+      'GET /records',
+      'POST /offsets',
+    ])
+  } finally {
+    standIn.closeAllConnections()
+    standIn.close()
+  }
+})
+
 test('on a terminal there is a prompt, and each line is an event', async () => {
   const topic = await newTopic()
   const command = fileURLToPath(new URL('../../bin/ebbgate.js', import.meta.url))

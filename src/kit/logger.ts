@@ -21,7 +21,15 @@ export const silentLogger: Logger = {
   error: () => undefined,
 }
 
-/** JSON lines on stderr: stdout belongs to what a person or a pipe reads. */
+/** Lines that wait for room where they are written, characters; what comes on top is dropped. */
+const waitingMax = 1024 * 1024
+
+/**
+ * JSON lines on stderr: stdout belongs to what a person or a pipe reads. A log that cannot be written
+ * ends nothing: it often lies on the disk whose being full it tells of.
+ */
 export function createLogger(level: LogLevel): Logger {
-  return pino({ level, base: null }, pino.destination({ fd: 2, sync: true }))
+  const lines = pino.destination({ fd: 2, sync: true, maxLength: waitingMax })
+  lines.on('error', () => undefined)
+  return pino({ level, base: null }, lines)
 }

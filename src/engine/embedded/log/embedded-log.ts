@@ -103,8 +103,9 @@ export class EmbeddedLog implements Log {
 
   /** A batch of the engine's own, which nobody checks and nobody waits for by itself. */
   stageOwn(log: PartitionLog, batch: Uint8Array): BatchEntry {
-    this.#partitions.pressure.add(batch.length)
-    return log.stage(batch, this.#partitions.generation, undefined, 0)
+    const staged = log.stage(batch, this.#partitions.generation, undefined, 0)
+    this.#partitions.pressure.add(staged.memoryBytes)
+    return staged
   }
 
   fetch(

@@ -25,8 +25,8 @@ import type { Journal } from '../journal/journal.ts'
 import type { BatchEntry } from '../log/batch-entry.ts'
 import type { PartitionLog } from '../log/partition-log.ts'
 import type { SegmentRead } from '../log/segment.ts'
-import type { KeyRecord } from './key-record.ts'
-import { hashOfKey, readKeyRecord, shortHash, writeKeyRecord } from './key-record.ts'
+import type { KeyHead, KeyRecord } from './key-record.ts'
+import { hashOfKey, readKeyHead, readKeyRecord, shortHash, writeKeyRecord } from './key-record.ts'
 import { KeyTable } from './key-table.ts'
 
 export const keyTopic = '__ebbgate_idempotency'
@@ -34,7 +34,7 @@ export const keyTopic = '__ebbgate_idempotency'
 /** Old keys leave at this pace, and with them their records. */
 const sweepMs = 60_000
 /** One read of the topic at a start: appends take their turns between them. */
-const fillBytes = 256 * 1024
+const fillBytes = 512 * 1024
 const retryMs = 1000
 
 /** What the keys report. */
@@ -211,7 +211,7 @@ export class IdempotencyKeys {
       .find((offset) => !strangers.has(offset))
   }
 
-  #know({ hash, space, expiryMs }: KeyRecord, offset: Offset, ttlMs: number): void {
+  #know({ hash, space, expiryMs }: KeyHead, offset: Offset, ttlMs: number): void {
     let table = this.#spaces.get(space)
     if (table === undefined) this.#spaces.set(space, (table = new KeyTable()))
     if (table.size >= this.#parts.keysPerSpace) {
@@ -257,7 +257,7 @@ export class IdempotencyKeys {
       }
       for (const batch of read.batches) {
         const [stored] = recordsOf(batch)
-        const record = stored === undefined ? undefined : readKeyRecord(stored)
+        const record = stored === undefined ? undefined : readKeyHead(stored)
         if (stored === undefined || record === undefined) {
           isAfterDamage = true
           continue

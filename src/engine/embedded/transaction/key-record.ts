@@ -24,12 +24,16 @@ const resultBytes = 30
 /** What a batch of one record adds to key and value at most. */
 const frameBytes = batchHeaderBytes + 40
 
-export interface KeyRecord {
+/** What the table needs of a record. */
+export interface KeyHead {
   /** The whole hash. */
   readonly hash: Uint8Array
   readonly space: string
   /** On the log's clock, ms. */
   readonly expiryMs: number
+}
+
+export interface KeyRecord extends KeyHead {
   readonly fingerprint: Uint8Array | undefined
   readonly memo: Uint8Array | undefined
   readonly results: readonly AppendResult[]
@@ -59,6 +63,20 @@ export function writeKeyRecord(record: KeyRecord, timeMs: number): Uint8Array {
   const key = record.hash
   const value = valueOf(record)
   return writeBatch([{ key, value, headers: noHeaders, timestamp: timeMs }], timeMs)
+}
+
+/** The head alone, copied from nothing: a start reads a million of them. */
+export function readKeyHead({ key, value }: StoredRecord): KeyHead | undefined {
+  if (key?.length !== hashBytes || value === null || value.length < headBytes) return undefined
+  const spaceEnd = headBytes + (readUint32(value, 0) & 0xffff)
+  if (value[0] !== version || spaceEnd > value.length) return undefined
+  const bytes = Buffer.from(value.buffer, value.byteOffset, value.length)
+  try {
+    const expiryMs = readInt64(value, 4)
+    return { hash: key, space: bytes.toString('utf8', headBytes, spaceEnd), expiryMs }
+  } catch {
+    return undefined
+  }
 }
 
 /** Undefined when these bytes are no key record that we know. */

@@ -5,6 +5,7 @@ import type { KeyRecord } from '../../../../src/engine/embedded/transaction/key-
 import {
   hashOfKey,
   keyRecordBytesAtMost,
+  readKeyHead,
   readKeyRecord,
   writeKeyRecord,
 } from '../../../../src/engine/embedded/transaction/key-record.ts'
@@ -44,7 +45,10 @@ test('a key record reads back as it was written, within the size that was foreto
       const batch = writeKeyRecord(record, 1_763_683_200_000)
       const [stored] = readRecords(batch)
       assert.deepEqual(plain(readKeyRecord(stored!)!), plain(record))
-      const { space, fingerprint, memo, results } = record
+      const { hash, space, expiryMs, fingerprint, memo, results } = record
+      const head = readKeyHead(stored!)!
+      assert.deepEqual([head.space, head.expiryMs], [space, expiryMs])
+      assert.ok(Buffer.from(head.hash).equals(hash))
       const key = { value: '', space, ttlMs: 1, ...{ fingerprint, memo } } as never
       const entries = results.map(({ tp }) => ({ tp, batch: Buffer.alloc(0) }))
       const foretold = keyRecordBytesAtMost({ key, entries })
@@ -60,6 +64,7 @@ test('whatever stands in place of a key record is told apart, never a crash', ()
       const value = Buffer.from(stored!.value!)
       value[place % value.length] = byte
       readKeyRecord({ ...stored!, value })
+      readKeyHead({ ...stored!, value })
       for (let length = 0; length < value.length; length++) {
         const cut = stored!.value!.subarray(0, length)
         assert.equal(readKeyRecord({ ...stored!, value: cut }), undefined)

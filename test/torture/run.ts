@@ -7,6 +7,7 @@
 import type { ParseArgsOptionsConfig } from 'node:util'
 import { parseArgs } from 'node:util'
 import { clock } from './clock.ts'
+import { bits } from './bits.ts'
 import { cuts } from './cut-programme.ts'
 import { format } from './format.ts'
 import { diskFull } from './disk-full.ts'
@@ -15,6 +16,7 @@ import { pause } from './pause.ts'
 import type { Programme, ProgrammeReport } from './programme.ts'
 import { restart } from './restart.ts'
 import { simulation } from './simulation.ts'
+import { tails } from './tails.ts'
 
 const programmes: readonly Programme[] = [
   simulation,
@@ -25,6 +27,8 @@ const programmes: readonly Programme[] = [
   pause,
   clock,
   restart,
+  bits,
+  tails,
 ]
 
 const { values } = parseArgs({

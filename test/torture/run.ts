@@ -12,6 +12,7 @@ import { cuts } from './cut-programme.ts'
 import { format } from './format.ts'
 import { diskFull } from './disk-full.ts'
 import { kills } from './kill-programme.ts'
+import { partitions } from './partitions.ts'
 import { pause } from './pause.ts'
 import type { Programme, ProgrammeReport } from './programme.ts'
 import { restart } from './restart.ts'
@@ -25,6 +26,7 @@ const programmes: readonly Programme[] = [
   format,
   diskFull,
   pause,
+  partitions,
   clock,
   restart,
   bits,

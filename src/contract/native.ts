@@ -710,7 +710,7 @@ export interface components {
         Deduplicated: "true";
         /** @description Seconds after which the same request may succeed. */
         RetryAfter: number;
-        /** @description Where the next read goes on; not sent with an NDJSON export. */
+        /** @description Where the next read goes on. Not sent with an NDJSON export, nor where the position has more than 2,000 characters (topics of many partitions); `position` in the body always is there. */
         Position: string;
     };
     pathItems: never;

@@ -32,6 +32,8 @@ export const bodyBytesInFlightMax = 256 * MiB
 export const readBytesDefault = 1 * MiB
 export const readBytesMax = 32 * MiB
 export const readRecordsMax = 10_000
+/** A longer position is told in the body alone: clients and proxies refuse large heads, characters. */
+export const positionHeaderCharsMax = 2_000
 /** Longest long poll, ms. */
 export const waitMsMax = 60_000
 /** `last:n` looks back over at most this many records. */

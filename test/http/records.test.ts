@@ -397,6 +397,14 @@ test('a read starts where it is told to, and twice the same read is the same', a
   assert.equal(headers['cache-control'], 'no-store')
 })
 
+test('a position that is too long for a header stands in the body alone', async () => {
+  const topic = await newTopic(1_000)
+  const { headers, body } = await http.get(`/v1/topics/${topic}/records`).expect(200)
+  const { position } = body as Read
+  assert.ok(position.length > 2_000)
+  assert.equal(headers['ebbgate-position'], undefined)
+})
+
 test('keys pick records', async () => {
   const topic = await newTopic(3)
   for (const key of ['a', 'b', 'a']) await produce(topic, `?key=${key}`).send(key).expect(200)

@@ -6,6 +6,7 @@ import type { operations } from '../../contract/native.ts'
 import type { Answer, Handlers, WrittenBody } from '../../contract/operations.ts'
 import type { OutFormat } from '../../format/native-record.ts'
 import { GatewayError, toGatewayError } from '../../model/errors.ts'
+import { positionHeaderCharsMax } from '../../model/limits.ts'
 import type { Place } from '../../model/place.ts'
 import { parsePlace } from '../../model/place.ts'
 import { formatPosition } from '../../model/position.ts'
@@ -250,10 +251,18 @@ async function readRecords(
     const position = formatPosition(answer.position)
     const bytes = writeReadAnswer(answer, position, format)
     answers.admit(call, bytes.length)
-    return { status: 200, headers: { 'ebbgate-position': position }, written: json(bytes) }
+    return { status: 200, headers: positionHeader(position), written: json(bytes) }
   } finally {
     answer.release()
   }
+}
+
+/**
+ * A topic of many partitions has a position of tens of kilobytes. Proxies take heads of 4 to 8 KiB and
+ * most clients of 16, so there the whole answer would be lost over its header.
+ */
+function positionHeader(position: string): Readonly<Record<string, string>> {
+  return position.length > positionHeaderCharsMax ? {} : { 'ebbgate-position': position }
 }
 
 function parseUntil(word: string): Place {

@@ -172,6 +172,7 @@ export class Consumers {
       throw new GatewayError('OVERLOADED', 'Too many polls are under way.')
     }
     this.#polls++
+    const sinceMs = this.#parts.clock.monotonicMs()
     try {
       const unlock = await this.#reads.acquire(keyText(key), options.signal)
       if (unlock === undefined) throw goneAway()
@@ -184,7 +185,7 @@ export class Consumers {
           if (bytes > 0) fetched = bytes
         },
       })
-      const answer = await poll.run(options)
+      const answer = await poll.run(options, sinceMs)
       this.#parts.meter?.read(answer.records.length, fetched)
       return answer
     } finally {

@@ -19,6 +19,7 @@ import {
   pollAnswerMs,
   readBytesDefault,
   readBytesMax,
+  waitMsMax,
 } from '../model/limits.ts'
 import type { InstanceCommits } from './instance-commits.ts'
 import { bytesOf, fetchOrWait, releaseAll } from './partition-fetch.ts'
@@ -72,8 +73,11 @@ export interface PollHooks {
 const markMs = 3_000
 /** How often a waiting poll looks at the session again, and a written one renews its mark, ms. */
 const lookAgainMs = 1_000
-/** How long one poll waits for a read on another node, ms; it had its own time and a mark's. */
-const busyWaitMs = 70_000
+/**
+ * A poll is answered this long after it came, ms: its own longest wait and that for an assignment. The
+ * wait for an earlier read counts, or the connection would be given up as idle before the answer.
+ */
+const pollMsMax = waitMsMax + assignmentWaitMs
 const busyRetryMs = 50
 const assignmentRetryMs = 250
 
@@ -86,6 +90,8 @@ export class InstancePoll {
   readonly #reader: string
   /** The session that this read began on: another one may have its name by now. */
   #sessionId = ''
+  /** When it is answered, whatever it has. */
+  #endMs = Infinity
   #hold: Timer | undefined
   #isOver = false
 
@@ -104,7 +110,9 @@ export class InstancePoll {
     this.#reader = randomId(parts.random, 9)
   }
 
-  async run(options: PollOptions): Promise<Poll> {
+  /** `sinceMs`: when the poll came (monotonic). */
+  async run(options: PollOptions, sinceMs: number): Promise<Poll> {
+    this.#endMs = sinceMs + pollMsMax
     let hasMark = false
     try {
       let stored = await this.#begin(options.signal)
@@ -128,7 +136,6 @@ export class InstancePoll {
   /** Waits for the mark, which another node's read may have. */
   async #begin(signal: AbortSignal | undefined): Promise<StoredSession> {
     const { store, clock } = this.#parts
-    const deadlineMs = clock.monotonicMs() + busyWaitMs
     for (;;) {
       const found = await store.beginRead(this.#key, this.#owner, this.#reader, markMs)
       if (found === undefined) throw unknownSession(this.#key)
@@ -136,7 +143,7 @@ export class InstancePoll {
         this.#sessionId = found.session.id
         return found
       }
-      const isOver = clock.monotonicMs() > deadlineMs || !(await pause(clock, busyRetryMs, signal))
+      const isOver = clock.monotonicMs() > this.#endMs || !(await pause(clock, busyRetryMs, signal))
       if (isOver) throw new GatewayError('OVERLOADED', 'Another read of this instance goes on.')
     }
   }
@@ -159,7 +166,7 @@ export class InstancePoll {
     const { clock } = this.#parts
     let stored = first
     let isAsked = false
-    const deadlineMs = clock.monotonicMs() + assignmentWaitMs
+    const deadlineMs = Math.min(clock.monotonicMs() + assignmentWaitMs, this.#endMs)
     while (!isAssigned(stored) && clock.monotonicMs() < deadlineMs && signal?.aborted !== true) {
       if (!isAsked && stored.membership !== null && stored.membership.memberEpoch > 0) {
         isAsked = true
@@ -190,7 +197,8 @@ export class InstancePoll {
     const { clock } = this.#parts
     const { waitMs, minBytes } = first.session
     const wishMs = options.waitMs ?? 0
-    const deadlineMs = clock.monotonicMs() + (wishMs > 0 ? Math.min(wishMs, waitMs) : waitMs)
+    const ownMs = wishMs > 0 ? Math.min(wishMs, waitMs) : waitMs
+    const deadlineMs = Math.min(clock.monotonicMs() + ownMs, this.#endMs)
     const bytesMax = bytesMaxOf(options.bytesMax)
     const enough = minBytes < 0 ? bytesMax : Math.min(Math.max(1, minBytes), bytesMax)
     const cursors = new Map<string, Cursor>()

@@ -298,3 +298,25 @@ test('an answer that nobody reports as written counts as cut after two minutes',
   await node.close()
   await under.close()
 })
+
+test('polls that wait for one another are all answered before their connections count as idle', async () => {
+  const clock = new ManualClock(systemClock.wallMs())
+  const under = await openTestEngine({ clock })
+  await createTopic(under.engine, 't')
+  const node = await openNode(under.engine, { clock })
+  await join(node, 'one', 60_000)
+  let answered = 0
+  const polls = [1, 2, 3].map(() =>
+    take(node.consumers, 'g', 'one').then((texts) => {
+      answered++
+      return texts
+    }),
+  )
+  await advance(clock, 59_000)
+  assert.equal(answered, 0)
+  await advance(clock, 8_000)
+  assert.equal(answered, 3)
+  assert.deepEqual(await Promise.all(polls), [[], [], []])
+  await node.close()
+  await under.close()
+})

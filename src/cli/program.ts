@@ -6,6 +6,7 @@ import type { ApiOptions } from './api.ts'
 import type { ConsumeOptions } from './consume.ts'
 import { Failure, exitFailed, exitUsage } from './failure.ts'
 import { leaveWhenNobodyReads } from './output.ts'
+import type { DoctorOptions } from './doctor.ts'
 import type { LogDumpOptions } from './log-dump.ts'
 import type { AlterOptions, CreateOptions, GrowOptions } from './topics.ts'
 import { version } from '../app/version.ts'
@@ -48,6 +49,8 @@ function createProgram(): Command {
   addConsume(program)
   addLog(program)
   addBackup(program)
+  addRestore(program)
+  addDoctor(program)
   return program
 }
 
@@ -175,6 +178,41 @@ function addBackup(program: Command): void {
     .action(async (directory: string, options: ApiOptions) =>
       (await import('./backup.ts')).backup(directory, options),
     )
+}
+
+function addRestore(program: Command): void {
+  program
+    .command('restore <directory>')
+    .hook('preAction', leaveWhenNobodyReads)
+    .description('make a data folder of a back-up, and verify every batch of it')
+    .requiredOption('--data <folder>', 'the new data folder; it must not be there, or be empty')
+    .addHelpText(
+      'after',
+      '\nEnds with 1 when the back-up has damage; what can be read is restored.',
+    )
+    .action(async (directory: string, options: { readonly data: string }) =>
+      (await import('./restore.ts')).restore(directory, options),
+    )
+}
+
+function addDoctor(program: Command): void {
+  program
+    .command('doctor')
+    .hook('preAction', leaveWhenNobodyReads)
+    .description('verify a data folder whose gateway is stopped, and explain what is wrong')
+    .addOption(
+      new Option('--data <folder>', 'the data folder').env('EBBGATE_DATA').default('./data'),
+    )
+    .option('--read-only', 'take no lock; beside a running gateway its writes may look like damage')
+    .option('--export <directory>', 'write the good records of damaged partitions there, as NDJSON')
+    .option('--topic <name...>', 'with --export: these topics, damaged or not')
+    .option('--rebuild-indexes', 'make damaged indexes again from their log')
+    .option('--move-damage-aside', 'move damaged bytes to quarantine/, so that the rest goes on')
+    .addHelpText(
+      'after',
+      '\nEnds with 0 when everything is sound, with 1 when there is damage. It never deletes.',
+    )
+    .action(async (options: DoctorOptions) => (await import('./doctor.ts')).doctor(options))
 }
 
 /** The options of every command that talks to a gateway. */

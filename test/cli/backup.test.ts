@@ -35,7 +35,7 @@ test('a back-up is a data folder that a gateway starts with, and the lock is hel
   const target = join(home, 'copy')
   const made = await backup(target)
   assert.equal(made.code, 0, made.stderr)
-  assert.match(made.stdout.toString(), /copy: 1 topics, 1 partitions, \d/)
+  assert.match(made.stdout.toString(), /copy: \d+ topics, \d+ partitions, \d/)
   assert.deepEqual(await readdir(target), ['journal', 'logs', 'meta', 'meta.properties'])
   const sealed = '00000000000000000000.log'
   const [one, other] = await Promise.all(

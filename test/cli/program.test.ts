@@ -21,7 +21,16 @@ after(() => rm(folder, { recursive: true, force: true }))
 test('--help names every command, and each command explains itself', async () => {
   const { code, stdout, stderr } = await runCli(['--help'])
   assert.deepEqual([code, stderr], [0, ''])
-  for (const command of ['serve', 'topics', 'produce', 'consume', 'log', 'backup']) {
+  for (const command of [
+    'serve',
+    'topics',
+    'produce',
+    'consume',
+    'log',
+    'backup',
+    'restore',
+    'doctor',
+  ]) {
     assert.match(stdout.toString(), new RegExp(`^  ${command}\\b`, 'm'))
     const own = await runCli([command, '--help'])
     assert.equal(own.code, 0)
@@ -42,7 +51,10 @@ test('--version is that of the package', async () => {
 test('a command that is used wrongly ends with 2 and says what is wrong', async () => {
   const cases: readonly (readonly [args: string[], message: RegExp])[] = [
     [['prodcue', 't'], /Did you mean 'produce'\?/],
-    [['frobnicate'], /Commands are: serve, topics, produce, consume, log, backup\./],
+    [
+      ['frobnicate'],
+      /Commands are: serve, topics, produce, consume, log, backup, restore, doctor\./,
+    ],
     [['produce'], /missing required argument 'topic'/],
     [['consume', 't', '--max', '0'], /whole number above 0/],
     [['topics', 'create', 't', '--partitons', '2'], /unknown option '--partitons'/],

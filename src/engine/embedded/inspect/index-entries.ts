@@ -18,18 +18,30 @@ export interface TimeEntryAt {
 }
 
 /** Entries of a `.index`, with offsets that are absolute; a cut last entry is left out. */
-export async function* offsetEntries(file: DiskFile, base: number): AsyncGenerator<OffsetEntryAt> {
+export async function* offsetEntries(
+  file: DiskFile,
+  base: number,
+  countMax = Infinity,
+): AsyncGenerator<OffsetEntryAt> {
+  let count = 0
   for await (const bytes of pieces(file, offsetEntryBytes)) {
     for (let at = 0; at + offsetEntryBytes <= bytes.length; at += offsetEntryBytes) {
+      if (count++ >= countMax) return
       yield { offset: base + readInt32(bytes, at), position: readInt32(bytes, at + 4) }
     }
   }
 }
 
 /** Entries of a `.timeindex`. */
-export async function* timeEntries(file: DiskFile, base: number): AsyncGenerator<TimeEntryAt> {
+export async function* timeEntries(
+  file: DiskFile,
+  base: number,
+  countMax = Infinity,
+): AsyncGenerator<TimeEntryAt> {
+  let count = 0
   for await (const bytes of pieces(file, timeEntryBytes)) {
     for (let at = 0; at + timeEntryBytes <= bytes.length; at += timeEntryBytes) {
+      if (count++ >= countMax) return
       yield { timestamp: bytes.readBigInt64BE(at), offset: base + readInt32(bytes, at + 8) }
     }
   }

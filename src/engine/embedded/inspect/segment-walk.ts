@@ -20,6 +20,8 @@ export interface WholeBatch {
   readonly position: number
   /** Valid until the next step of the walk. */
   readonly batch: Uint8Array
+  /** The offset behind it. */
+  readonly end: Offset
 }
 
 export interface DamagedPart {
@@ -51,7 +53,7 @@ export interface WalkRange {
 export async function* walkSegment(
   file: DiskFile,
   { bytes, base, baseEnd, mayHaveGaps = false }: WalkRange,
-): AsyncGenerator<WholeBatch | DamagedPart, Offset> {
+): AsyncGenerator<WholeBatch | DamagedPart> {
   const scan = new SegmentScan(file, 0, bytes, readBytes)
   let next = base
   while (scan.position < bytes) {
@@ -62,8 +64,8 @@ export async function* walkSegment(
     const problem = await scan.problem({ base: expected })
     if (problem === undefined) {
       const batch = await scan.peek(size)
-      yield { kind: 'batch', position, batch }
       next = lastOffsetOf(batch) + 1
+      yield { kind: 'batch', position, batch, end: next }
       scan.skip(size)
       continue
     }
@@ -76,11 +78,10 @@ export async function* walkSegment(
     })
     const end = behind?.position ?? bytes
     yield { kind: 'damage', position, end, problem, from: next, next: behind?.base, head }
-    if (behind === undefined) return next
+    if (behind === undefined) return
     next = behind.base
     scan.position = behind.position
   }
-  return next
 }
 
 /**

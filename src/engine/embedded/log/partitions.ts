@@ -193,13 +193,9 @@ export class Partitions implements BatchKeeper {
    * bytesSinceEntry u32 · reserved u32.
    */
   snapshot(): Uint8Array {
-    const bytes = Buffer.alloc(this.#byRef.size * positionBytes)
-    let at = 0
-    for (const log of this.#byRef.values()) {
-      writePosition(bytes, at, log.ref, log.position())
-      at += positionBytes
-    }
-    return bytes
+    const positions = new Map<number, PartitionPosition>()
+    for (const log of this.#byRef.values()) positions.set(log.ref, log.position())
+    return encodePositions(positions)
   }
 
   restore(section: Uint8Array): void {
@@ -340,6 +336,16 @@ export class Partitions implements BatchKeeper {
 const positionBytes = 64
 /** Read alone behind each checkpoint: whole positions of 100,000 partitions take 35 ms. */
 const segmentBaseAt = 24
+
+export function encodePositions(positions: ReadonlyMap<number, PartitionPosition>): Uint8Array {
+  const bytes = Buffer.alloc(positions.size * positionBytes)
+  let at = 0
+  for (const [ref, position] of positions) {
+    writePosition(bytes, at, ref, position)
+    at += positionBytes
+  }
+  return bytes
+}
 
 /** The recovery positions of a snapshot, by the number of their partition. */
 export function readPositions(section: Uint8Array): Map<number, PartitionPosition> {

@@ -10,7 +10,14 @@ import { GatewayError } from '../../../../src/model/errors.ts'
 import { openTestEngine } from '../../../support/engine.ts'
 import { HeldDisk } from '../../../support/held-disk.ts'
 import { ManualClock } from '../../../support/manual-clock.ts'
-import { batchOf, call, code, newTopic, tp, turnsUntil } from '../../../support/one-partition.ts'
+import {
+  batchOf,
+  call,
+  code,
+  newTopic as makeTopic,
+  tp,
+  turnsUntil,
+} from '../../../support/one-partition.ts'
 import { SimDisk } from '../../../support/sim-disk.ts'
 import { SimRandom } from '../../../support/sim-random.ts'
 
@@ -26,6 +33,11 @@ function keyOf(value: string, ttlMs = hour, space = 's'): Key {
 
 /** Clocks stand where their tests put them, so records bring their own times. */
 const batch = (value: string): Uint8Array => batchOf(value, 1000)
+
+/** Those times are long ago, which is no news to retention here. */
+function newTopic(engine: EmbeddedEngine, config: Record<string, string> = {}): Promise<void> {
+  return makeTopic(engine, { 'retention.ms': '-1', ...config })
+}
 
 async function append(engine: EmbeddedEngine, value: string): Promise<void> {
   const [result] = await engine.log.append([{ tp, batch: batch(value) }], call)

@@ -79,7 +79,6 @@ export class GroupCoordinator implements Groups {
   readonly #offsets = new CommittedOffsets()
   readonly #members: GroupJournal
   readonly #writeRefusal: () => GatewayError | undefined
-  readonly #journalsMembers: boolean
   readonly #watchers = new Map<string, Set<() => void>>()
   readonly #hinted = new Set<string>()
   readonly #timers = new Map<string, GroupTimer>()
@@ -92,7 +91,6 @@ export class GroupCoordinator implements Groups {
   constructor(parts: CoordinatorParts) {
     const { journal, catalog, clock, logger, members } = parts
     this.#writeRefusal = parts.writeRefusal ?? (() => undefined)
-    this.#journalsMembers = members === 'journal'
     this.#journal = journal
     this.#catalog = catalog
     this.#clock = clock
@@ -131,7 +129,7 @@ export class GroupCoordinator implements Groups {
   heartbeat(call: Member, options: HeartbeatOptions): Promise<HeartbeatAnswer> {
     return this.#decide(options, (write) => {
       checkHeartbeat(call, options)
-      if (this.#journalsMembers) this.#refuseWrite()
+      this.#refuseWrite()
       const known = this.#groups.get(call.groupId)
       if (known === undefined && call.memberEpoch !== 0) {
         throw unknownMember(call.groupId, call.memberId)
@@ -172,7 +170,7 @@ export class GroupCoordinator implements Groups {
 
   leave(call: Member, options: CallOptions & { readonly keepSlot?: boolean }): Promise<void> {
     return this.#decide(options, (write) => {
-      if (this.#journalsMembers) this.#refuseWrite()
+      this.#refuseWrite()
       const group = this.#groups.get(call.groupId)
       if (group === undefined) throw unknownMember(call.groupId, call.memberId)
       group.memberOf(call)

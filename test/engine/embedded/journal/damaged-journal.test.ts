@@ -126,8 +126,7 @@ describe('a hole in the journal', () => {
         ...call,
         subscription: { topics: ['t'] },
       })
-      if (members === 'journal') await assert.rejects(joining, refused)
-      else assert.equal((await joining).memberEpoch, 1)
+      await assert.rejects(joining, refused)
       const [committed] = await engine.groups.committed(group, 'all', call)
       assert.equal(committed!.offset, 1)
       await close()
@@ -365,7 +364,7 @@ function spoiled(disk: SimDisk, path: string): SimDisk {
 describe('a journal whose end is lost', () => {
   /** The header of the journal file used last becomes a block of zeros. */
   function loseNewestHeader(disk: SimDisk): void {
-    const files = pathsBelow(disk, 'journal/')
+    const files = pathsBelow(disk, 'journal/').filter((path) => path.endsWith('.jnl'))
     const fileSeq = (path: string): number => disk.bytesOf(path).readUInt32BE(8)
     files.sort((left, right) => fileSeq(right) - fileSeq(left))
     disk.damage(files[0]!, 0, Buffer.alloc(4096))

@@ -128,6 +128,16 @@ export class Oracle {
     promise.logStartAsked = Math.max(promise.logStartAsked, before)
   }
 
+  /** Retention is at work: it may move the log start to where its limits say. */
+  retaining(topicId: string, partition: number): void {
+    this.#promise(topicId, partition).logStartAsked = Infinity
+  }
+
+  retained(topicId: string, partition: number, logStart: number): void {
+    this.trimmed(topicId, partition, logStart)
+    this.#promise(topicId, partition).logStartAsked = logStart
+  }
+
   trimmed(topicId: string, partition: number, logStart: number): void {
     const promise = this.#promise(topicId, partition)
     promise.logStart = Math.max(promise.logStart, logStart)
@@ -159,7 +169,7 @@ export class Oracle {
     const promise = this.#promise(topicId, partition)
     assert.ok(logStart >= promise.logStart, `log start went back to ${logStart}`)
     assert.ok(logStart <= Math.max(promise.logStartAsked, promise.logStart), 'log start ran ahead')
-    promise.logStart = logStart
+    promise.logStart = promise.logStartAsked = logStart
     const found = new Map(records.map(({ offset, value }) => [offset, value]))
     assert.equal(found.size, records.length, 'an offset came twice')
     for (const [offset, value] of promise.shown) {

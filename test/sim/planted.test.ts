@@ -142,8 +142,8 @@ const bugs: readonly PlantedBug[] = [
     edits: [
       {
         file: `${embedded}/journal/snapshot.ts`,
-        find: 'return this.#kept[0]?.position',
-        replace: 'return this.#kept.at(-1)?.position',
+        find: 'return this.#kept[0]?.position\n',
+        replace: 'return this.#kept.at(-1)?.position\n',
       },
     ],
     ...lives(),
@@ -182,9 +182,9 @@ const bugs: readonly PlantedBug[] = [
     edits: [
       {
         file: `${embedded}/journal/journal.ts`,
-        find: `await this.#beginRun(files, usable, chain)
+        find: `await this.#beginRun(files, kept, chain)
     await this.#checkpointer!.run()`,
-        replace: `await this.#beginRun(files, usable, chain)
+        replace: `await this.#beginRun(files, kept, chain)
     void this.#checkpointer!.run().catch(() => undefined)`,
       },
     ],

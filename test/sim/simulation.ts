@@ -376,16 +376,38 @@ class Simulation {
     const name = this.#random.pick(names)
     if (dice < 0.4) return engine.checkpoint()
     if (dice < 0.48) return this.#trim(engine, name)
+    if (dice < 0.54) return this.#retain(engine)
     const isThere = engine.topics.known(name) !== undefined
     if (isThere && dice < 0.8) return
     this.#oracle.changing(name)
-    const config = { 'segment.bytes': String(this.#random.pick([300, 1000, 5000])) }
+    const config = {
+      'segment.bytes': String(this.#random.pick([300, 1000, 5000])),
+      'retention.bytes': this.#random.pick(['-1', '-1', '1500', '6000']),
+      'file.delete.delay.ms': this.#random.pick(['0', '20']),
+    }
     const [outcome] = isThere
       ? await engine.topics.delete([name], call)
       : await engine.topics.create([{ name, partitions, config }], call)
     if (outcome!.error !== undefined) throw outcome!.error
     this.#oracle.changed(name, engine.topics.known(name)?.id)
     this.#note(`${isThere ? 'delete' : 'create'} ${name}`)
+  }
+
+  /** By size, because lives are short. How far it goes is the engine's; that it stays so is promised. */
+  async #retain(engine: EmbeddedEngine): Promise<void> {
+    const under = names.flatMap((topic) => {
+      const topicId = engine.topics.known(topic)?.id
+      if (topicId === undefined) return []
+      return Array.from({ length: partitions }, (_, partition) => ({ topic, topicId, partition }))
+    })
+    for (const { topicId, partition } of under) this.#oracle.retaining(topicId, partition)
+    await engine.retain()
+    for (const { topic, topicId, partition } of under) {
+      const [start] = await engine.log.offsets([{ tp: { topic, partition }, at: 'earliest' }], call)
+      if (start!.error !== undefined) throw start!.error
+      this.#oracle.retained(topicId, partition, start!.offset)
+    }
+    this.#note('retain')
   }
 
   async #trim(engine: EmbeddedEngine, topic: string): Promise<void> {

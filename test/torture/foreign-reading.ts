@@ -14,6 +14,7 @@ import type { BatchLine } from '../support/segment-batches.ts'
 import { SimRandom } from '../support/sim-random.ts'
 import { compareDumps } from './dump-likeness.ts'
 import type { ProgrammeReport } from './programme.ts'
+import { writeCompacted } from './compacted-folder.ts'
 import { openFolder, VariedFolder } from './varied-folder.ts'
 
 type Figures = [name: string, value: string | number][]
@@ -32,15 +33,22 @@ export async function showOurFiles(
     await folder.write(engine, 5)
     await engine.close()
     const recovered = await look(jars, image, folder.ledger, 'after a recovery')
+    const compacted = await lookAtCompacted(jars, join(home, 'compacted'), options)
     const planted = await plantedFaults(jars, home, stopped.segments)
     return {
       figures: [
         ...stopped.figures,
         ...recovered.figures,
+        ...compacted.figures,
         ...planted.figures,
         ['Java batches refused, codecs', [...folder.refused].join(' ') || 'none'],
       ],
-      problems: [...stopped.problems, ...recovered.problems, ...planted.problems],
+      problems: [
+        ...stopped.problems,
+        ...recovered.problems,
+        ...compacted.problems,
+        ...planted.problems,
+      ],
     }
   } finally {
     await rm(home, { recursive: true, force: true })
@@ -67,6 +75,32 @@ async function fill(
   // The lock file must not be opened: closing it again would let go of the lock.
   await cp(data, image, { recursive: true, filter: (path) => basename(path) !== 'LOCK' })
   await second.close()
+}
+
+/** Kafka must see in compacted segments what we see there: holes, batches without records, horizons. */
+async function lookAtCompacted(
+  jars: KafkaJars,
+  data: string,
+  options: { readonly batches: number; readonly seed: number },
+): Promise<ProgrammeReport> {
+  const ledger = await writeCompacted(data, new SimRandom(options.seed), options.batches)
+  const report = await look(jars, data, ledger, 'after compaction')
+  const batches = [...ledger.values()].flat()
+  const horizons = batches.filter(({ deleteHorizon }) => deleteHorizon).length
+  const reached = batches.filter(({ count, baseOffset, lastOffset }) => {
+    return count < lastOffset - baseOffset + 1
+  })
+  const problems = [...report.problems]
+  if (horizons === 0 || reached.length === 0)
+    problems.push('after compaction: nothing was compacted')
+  return {
+    figures: [
+      ...report.figures,
+      ['Kafka reads, after compaction: batches with a delete horizon', horizons],
+      ['Kafka reads, after compaction: batches with holes', reached.length],
+    ],
+    problems,
+  }
 }
 
 interface Look extends ProgrammeReport {

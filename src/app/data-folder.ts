@@ -13,6 +13,7 @@ import type { DumpOptions } from '../engine/embedded/inspect/dump-source.ts'
 import type { Examination } from '../engine/embedded/inspect/examination.ts'
 import { examine } from '../engine/embedded/inspect/examination.ts'
 import type { Finding, Report } from '../engine/embedded/inspect/finding.ts'
+import type { FolderState } from '../engine/embedded/inspect/folder-state.ts'
 import { readFolderState } from '../engine/embedded/inspect/folder-state.ts'
 import { exportable, goodRecords } from '../engine/embedded/inspect/good-records.ts'
 import { rebuildIndexes } from '../engine/embedded/inspect/rebuilt-indexes.ts'
@@ -110,21 +111,30 @@ export class DataFolder {
    * that only the journal has into the segments. Throws CORRUPT_BATCH when the folder cannot be started.
    */
   async moveDamageAside(say: (line: string) => void): Promise<void> {
+    await (await this.#startable()).close()
     const engine = createEmbeddedEngine({ ...tools, disk: this.#disk, members: 'journal' })
     await engine.open()
     await engine.close()
     const disk = this.#disk
     const examination = await this.examine(() => undefined)
-    const state = await readFolderState(this.#look, tools, () => undefined)
+    const state = await this.#startable()
     try {
-      const { snapshot, chain } = state
-      if (snapshot === undefined || chain === undefined || chain.hole !== undefined) {
-        throw new GatewayError('CORRUPT_BATCH', 'The journal is damaged; nothing was moved.')
-      }
+      const snapshot = state.snapshot!
       const id = `doctor-${randomId(systemRandom, 6)}`
       await moveDamageAside({ disk, snapshot, id, say }, examination.partitions)
     } finally {
       await state.close()
     }
+  }
+
+  /** The state of a folder whose journal is whole. Throws CORRUPT_BATCH for any other. */
+  async #startable(): Promise<FolderState> {
+    const state = await readFolderState(this.#look, tools, () => undefined)
+    if (state.journalDamage === undefined) return state
+    await state.close()
+    throw new GatewayError(
+      'CORRUPT_BATCH',
+      `${state.journalDamage} Nothing was moved: mend the journal first (docs/operations.md).`,
+    )
   }
 }

@@ -108,3 +108,12 @@ test('damaged indexes are made again on command', async () => {
   const original = await readFile(join(data, `${first}.timeindex`))
   assert.deepEqual(await readFile(join(copy, `${first}.timeindex`)), original)
 })
+
+test('with a journal that a gateway would open read-only, nothing is moved', async () => {
+  const damaged = await damagedCopy('no-journal')
+  await rm(join(damaged, 'journal'), { recursive: true })
+  const { code, stderr } = await runCli(['doctor', '--data', damaged, '--move-damage-aside'])
+  assert.equal(code, 1)
+  assert.match(stderr, /Nothing was moved: mend the journal first/)
+  assert.ok(!(await readdir(damaged)).includes('quarantine'))
+})

@@ -42,6 +42,8 @@ export interface FolderState {
   readonly partitions: readonly KnownPartition[] | undefined
   readonly snapshot: StoredSnapshot | undefined
   readonly chain: Chain | undefined
+  /** Why a gateway would open the folder read-only, or not at all. */
+  readonly journalDamage: string | undefined
   readonly files: readonly JournalFile[]
   close(): Promise<void>
 }
@@ -64,7 +66,14 @@ export async function readFolderState(
   }
   try {
     const snapshots = await loadSnapshots(disk, report)
-    const nothing = { partitions: undefined, snapshot: undefined, chain: undefined, files, close }
+    const nothing = {
+      partitions: undefined,
+      snapshot: undefined,
+      chain: undefined,
+      journalDamage: 'There is no snapshot that can be read.',
+      files,
+      close,
+    }
     if (snapshots[0] === undefined) {
       const isNew = (await disk.list('logs')).length === 0
       report({
@@ -125,7 +134,8 @@ async function followJournal(
   for (const what of state.problems) {
     report({ severity: 'damage', file: journalFolder, what, advice: advices.backup })
   }
-  return { partitions: state.partitions(), snapshot, chain, files, close }
+  const journalDamage = damage ?? state.problems[0]
+  return { partitions: state.partitions(), snapshot, chain, journalDamage, files, close }
 }
 
 /** The rule of `Journal`: the newest snapshot may know more than the chain that can be read. */

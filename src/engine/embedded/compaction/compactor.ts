@@ -10,6 +10,7 @@ import type { Offset } from '../../../model/offset.ts'
 import { isPassing } from '../disk/disk.ts'
 import type { PartitionLog } from '../log/partition-log.ts'
 import type { Segment } from '../log/segment.ts'
+import { WallDrift } from '../log/wall-drift.ts'
 import type { RoundReport } from './compaction-round.ts'
 import { compact } from './compaction-round.ts'
 import type { CompactionWork } from './compaction-work.ts'
@@ -53,11 +54,13 @@ export interface CompactorParts {
 export class Compactor {
   readonly #parts: CompactorParts
   readonly #pace: Pace
+  readonly #drift: WallDrift
   #timer: Timer | undefined
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(parts: CompactorParts) {
     this.#parts = parts
+    this.#drift = new WallDrift(parts.clock)
     this.#pace = new Pace(parts.clock, parts.bytesPerSecond ?? compactionBytesPerSecond)
   }
 
@@ -99,7 +102,9 @@ export class Compactor {
   async #next(): Promise<CompactionWork | undefined> {
     const { clock, logs, logTimeMs, mustWait } = this.#parts
     if (this.#pace.isStopped || mustWait()) return undefined
-    return await nextWork(logs(), { wallMs: clock.wallMs(), logTimeMs: logTimeMs() })
+    // A clock that jumped ahead must not make young records look old.
+    const wallMs = clock.wallMs() - Math.max(0, this.#drift.aheadMs)
+    return await nextWork(logs(), { wallMs, logTimeMs: logTimeMs() })
   }
 
   /** False when the round was cut short: then it is not tried again at once. */

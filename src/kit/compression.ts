@@ -16,7 +16,30 @@ export function zstd(bytes: Uint8Array, level = constants.ZSTD_CLEVEL_DEFAULT): 
   return zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: level } })
 }
 
-/** Decodes a zstd frame. Throws when it is damaged or would exceed `bytesMax`. */
-export function unzstd(bytes: Uint8Array, bytesMax: number): Uint8Array {
-  return zstdDecompressSync(bytes, { maxOutputLength: bytesMax })
+/**
+ * Decodes zstd frames, one behind the other: who flushes as it goes writes many. Throws when they are
+ * damaged, would exceed `bytesMax` or are more than `framesMax`.
+ */
+export function unzstd(bytes: Uint8Array, bytesMax: number, framesMax: number): Uint8Array {
+  let { inflated, taken } = unzstdFrame(bytes, bytesMax)
+  if (taken === bytes.length) return inflated
+  const parts = [inflated]
+  let size = inflated.length
+  for (let from = taken; from < bytes.length; from += taken) {
+    if (parts.length === framesMax) throw new RangeError(`More than ${framesMax} zstd frames.`)
+    // zlib wants room for one byte at least.
+    ;({ inflated, taken } = unzstdFrame(bytes.subarray(from), Math.max(1, bytesMax - size)))
+    size += inflated.length
+    if (size > bytesMax) throw new RangeError(`The zstd frames hold more than ${bytesMax} bytes.`)
+    parts.push(inflated)
+  }
+  return Buffer.concat(parts, size)
+}
+
+/** `taken`: bytes of the frame, which Node's decoder tells only when it is asked for itself. */
+function unzstdFrame(bytes: Uint8Array, bytesMax: number): { inflated: Buffer; taken: number } {
+  const options = { maxOutputLength: bytesMax, info: true }
+  const answer: unknown = zstdDecompressSync(bytes, options)
+  const { buffer, engine } = answer as { buffer: Buffer; engine: { bytesWritten: number } }
+  return { inflated: buffer, taken: engine.bytesWritten }
 }

@@ -2,6 +2,7 @@
 import { gunzip, gzip, unzstd, zstd } from '../kit/compression.ts'
 import { loadLz4 } from '../kit/lz4.ts'
 import { loadSnappy } from '../kit/snappy.ts'
+import { zstdFramesMax } from './limits.ts'
 import type { Codec } from './record-batch.ts'
 import { codecs } from './record-batch.ts'
 
@@ -41,7 +42,10 @@ function load(codec: Codec): BatchCodec | undefined {
     case 'gzip':
       return { compress: gzip, inflate: gunzip }
     case 'zstd':
-      return { compress: zstd, inflate: unzstd }
+      return {
+        compress: zstd,
+        inflate: (bytes, bytesMax) => unzstd(bytes, bytesMax, zstdFramesMax),
+      }
     case 'snappy':
       return loadSnappy()
     case 'lz4':

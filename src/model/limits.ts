@@ -22,7 +22,7 @@ export const timestampAheadMsDefault = 3_600_000
 export const headersPerRecordMax = 1_000
 /** Characters of an `Idempotency-Key`: a UUID has 36, some senders join several ids. */
 export const idempotencyKeyCharsMax = 512
-/** Frames of one zstd body: each costs a decoder, however little is in it. */
+/** Frames of one zstd body or batch: each costs a decoder, however little is in it. */
 export const zstdFramesMax = 1_000
 /** Bodies being read, over the whole process, bytes; above it new bodies answer OVERLOADED. */
 export const bodyBytesInFlightMax = 256 * MiB

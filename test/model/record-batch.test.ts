@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { zstd } from '../../src/kit/compression.ts'
 import { readRecords } from '../../src/model/batch-reader.ts'
 import { singleRecordBatchBytes, writeBatch } from '../../src/model/batch-writer.ts'
 import { GatewayError } from '../../src/model/errors.ts'
@@ -141,6 +142,19 @@ test('batches in every codec are read', () => {
     const values = readRecords(batch).map((record) => Buffer.from(record.value!).toString())
     assert.deepEqual(values, ['one', 'two'], codec)
   }
+})
+
+test('a batch whose writer flushed, so that its zstd has several frames, is read whole', () => {
+  const records = [plain('one', { timestamp: 9 }), plain('two', { timestamp: 9 })]
+  const flushed = packedBatch(records, 'zstd', (bytes) =>
+    Buffer.concat([
+      zstd(bytes.subarray(0, 5)),
+      zstd(bytes.subarray(5, 9)),
+      zstd(bytes.subarray(9)),
+    ]),
+  )
+  const values = readRecords(flushed).map((record) => Buffer.from(record.value!).toString())
+  assert.deepEqual(values, ['one', 'two'])
 })
 
 test('a compressed batch whose inside is damaged is CORRUPT_BATCH', () => {

@@ -13,10 +13,16 @@ import {
 import type { Codec } from '../../src/model/record-batch.ts'
 import type { NewRecord } from '../../src/model/record.ts'
 
+type Compress = (bytes: Uint8Array) => Uint8Array
+
 /** One CreateTime batch with base offset 0. Records need timestamps; there must be one. */
-export function packedBatch(records: readonly NewRecord[], codec: Codec): Uint8Array {
+export function packedBatch(
+  records: readonly NewRecord[],
+  codec: Codec,
+  compress: Compress = (bytes) => batchCodec(codec)!.compress(bytes, undefined),
+): Uint8Array {
   const plain = writeBatch(records, 0)
-  const body = batchCodec(codec)!.compress(plain.subarray(batchHeaderBytes), undefined)
+  const body = compress(plain.subarray(batchHeaderBytes))
   const batch = new Uint8Array(batchHeaderBytes + body.length)
   batch.set(body, batchHeaderBytes)
   writeHeader(batch, {

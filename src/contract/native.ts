@@ -145,6 +145,9 @@ export interface paths {
          *     | `application/vnd.ebbgate.records+json`, `…+ndjson` | the envelope `RecordsEnvelope`, with keys, headers, partitions, timestamps |
          *     | `text/*` | one record; with `lines=true` one per line |
          *     | `application/x-www-form-urlencoded` | as JSON if it is a JSON object, array or string; else the text, one record |
+         *     | `multipart/form-data`, `multipart/mixed` | one record per part, its bytes as they are, with the part's own type |
+         *     | `application/cloudevents+json`, `application/cloudevents-batch+json` | one CloudEvent 1.0 with its bytes, or an array of them; `partitionkey` becomes the key |
+         *     | any, with a header `ce-specversion` | a binary CloudEvent 1.0: the body is the value, `ce-<name>` becomes the record header `ce_<name>`, `ce-partitionkey` the key as well |
          *     | none, anything else | one record, the bytes as they are |
          *
          *     `Content-Encoding` may be gzip, deflate, br or zstd. Request headers `Ebbgate-Header-<name>`

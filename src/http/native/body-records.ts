@@ -7,20 +7,26 @@
  *   application/x-ndjson, ndjson, jsonl  one record a line
  *   text/*                             one record, or one a line with `lines`
  *   application/x-www-form-urlencoded  curl's -d: as JSON if it is JSON, else text
+ *   multipart/form-data, mixed         one record a part, with the part's own type
+ *   application/cloudevents+json       one event, or an array of them (-batch+json)
+ *   any, with ce-specversion           the data of one event, its attributes as headers
  *   none, anything else                one record of raw bytes
  */
 import type { JsonSlice } from '../../kit/json-scanner.ts'
 import { checkJson, isFault, sliceElements, sliceValues } from '../../kit/json-slices.ts'
 import { afterByteOrderMark, splitLines } from '../../kit/lines.ts'
 import type { Line } from '../../kit/lines.ts'
+import type { MultipartFault } from '../../kit/multipart.ts'
+import { boundaryOf, splitMultipart } from '../../kit/multipart.ts'
 import { jsonLimits } from '../../format/json.ts'
 import { GatewayError } from '../../model/errors.ts'
 import { recordsPerRequestMax } from '../../model/limits.ts'
-import type { NewRecord, RecordHeader } from '../../model/record.ts'
+import type { NewRecord } from '../../model/record.ts'
+import { batchedEvent, binaryEvent, isBinaryEvent, structuredEvent } from './cloud-events.ts'
 import { envelopeLine, envelopeRecords } from './envelope-records.ts'
 import { bodyFault, recordFault, tooManyRecords } from './json-faults.ts'
 import type { ProduceSwitches, RequestHeaders, SharedFields } from './shared-fields.ts'
-import { jsonRecord, keyAt, newRecord, sharedFields } from './shared-fields.ts'
+import { jsonRecord, newRecord, rawRecord, sharedFields, withContentType } from './shared-fields.ts'
 
 export type { ProduceSwitches } from './shared-fields.ts'
 
@@ -41,22 +47,29 @@ type Items = (NewRecord | GatewayError)[]
  * nested too deep) and BODY_TOO_LARGE (too many records).
  */
 export function toRecords(body: Buffer, request: BodyRequest): Items {
-  const { contentType, switches } = request
-  const shared = sharedFields(request.headers, switches)
+  const { headers, switches } = request
+  const shared = sharedFields(headers, switches)
   if (switches.tombstone === true) return [tombstone(body, shared)]
-  if (body.length === 0) throw nothingToStore()
-  const items = itemsOf(body, contentType, shared, switches)
+  // An event may have nothing but its attributes.
+  if (body.length === 0 && !isBinaryEvent(headers)) throw nothingToStore()
+  const items = itemsOf(body, request, shared)
   if (items.length > recordsPerRequestMax) throw tooManyRecords()
   return items
 }
 
 function itemsOf(
   body: Buffer,
-  contentType: string | undefined,
+  { contentType, headers, switches }: BodyRequest,
   shared: SharedFields,
-  switches: ProduceSwitches,
 ): Items {
   const type = contentType === undefined ? '' : mediaType(contentType)
+  switch (type) {
+    case 'application/cloudevents+json':
+      return [structuredEvent(body, contentType!, shared)]
+    case 'application/cloudevents-batch+json':
+      return eventItems(body, shared, switches)
+  }
+  if (isBinaryEvent(headers)) return [binaryEvent(body, headers, contentType, shared)]
   switch (type) {
     case 'application/json':
       return jsonItems(body, shared, switches)
@@ -72,6 +85,9 @@ function itemsOf(
       return lineItems(body, switches, (line) => jsonLine(body, line, shared))
     case 'application/x-www-form-urlencoded':
       return formItems(body, shared, switches)
+    case 'multipart/form-data':
+    case 'multipart/mixed':
+      return partItems(body, contentType!, shared, switches)
     case '':
       return rawItems(body, shared, switches)
     default:
@@ -176,20 +192,40 @@ function rawItems(body: Buffer, shared: SharedFields, switches: ProduceSwitches)
   return lines.map(({ start, end }) => rawRecord(body.subarray(start, end), shared))
 }
 
-/** Bytes as they are. `keyFrom` can only look into them if they happen to be JSON. */
-function rawRecord(value: Buffer, shared: SharedFields): NewRecord | GatewayError {
-  if (shared.keyFrom === undefined) return newRecord(value, shared.key, shared)
-  const json = checkJson(value, jsonLimits, afterByteOrderMark(value))
-  if (isFault(json)) {
-    return new GatewayError('INVALID_RECORD', "'keyFrom' reads JSON, and the record is not JSON.")
-  }
-  const key = keyAt(value, json, shared.keyFrom)
-  return key instanceof GatewayError ? key : newRecord(value, key, shared)
+/** One item for each part. Without a boundary, or where it never stands, nothing tells parts apart. */
+function partItems(
+  body: Buffer,
+  contentType: string,
+  shared: SharedFields,
+  { batch }: ProduceSwitches,
+): Items {
+  const boundary = boundaryOf(contentType)
+  const parts = boundary === undefined ? [] : splitMultipart(body, boundary, recordsPerRequestMax)
+  const isWhole = boundary === undefined || ('fault' in parts && parts.fault === 'begin')
+  if (isWhole) return [rawRecord(body, withContentType(shared, contentType))]
+  if ('fault' in parts) throw partFault(parts)
+  if (batch === 'none' && parts.length !== 1) throw notOne(parts.length)
+  return parts.map(({ contentType: own, start, end }) => {
+    const fields = own === undefined ? shared : withContentType(shared, own)
+    return rawRecord(body.subarray(start, end), fields)
+  })
 }
 
-function withContentType(shared: SharedFields, contentType: string): SharedFields {
-  const kept: RecordHeader = { name: 'content-type', value: Buffer.from(contentType, 'latin1') }
-  return { ...shared, headers: [...shared.headers, kept] }
+function partFault({ fault, at }: MultipartFault): GatewayError {
+  if (fault === 'count') return tooManyRecords()
+  const text =
+    fault === 'head'
+      ? `The head of the part at byte ${at} of the body has no end.`
+      : 'The multipart body is cut off: its closing boundary is missing.'
+  return new GatewayError('BAD_REQUEST', text)
+}
+
+/** One item for each event of a batch; a wrong one fails alone. */
+function eventItems(body: Buffer, shared: SharedFields, { batch }: ProduceSwitches): Items {
+  const elements = sliceElements(body, jsonLimits, recordsPerRequestMax, afterByteOrderMark(body))
+  if (isFault(elements)) throw bodyFault(elements)
+  if (batch === 'none' && elements.length !== 1) throw notOne(elements.length)
+  return elements.map((element) => batchedEvent(body, element, shared))
 }
 
 function tombstone(body: Buffer, shared: SharedFields): NewRecord {

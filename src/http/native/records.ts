@@ -126,7 +126,7 @@ async function produceRecords(
 /** Everything in the headers that decides what is stored. */
 function decidingHeaders(headers: CallContext['headers']): unknown {
   return Object.entries(headers)
-    .filter(([name]) => name === 'content-type' || /^ebbgate-(key$|header-)/.test(name))
+    .filter(([name]) => name === 'content-type' || /^(ebbgate-(key$|header-)|ce-)/.test(name))
     .sort(([left], [right]) => (left < right ? -1 : 1))
 }
 

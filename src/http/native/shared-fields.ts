@@ -1,6 +1,7 @@
 /** Key, partition, timestamp and headers that a request gives to all its records, without an envelope. */
 import type { JsonSlice } from '../../kit/json-scanner.ts'
-import { findJson, parsePointer, textOf } from '../../kit/json-slices.ts'
+import { checkJson, findJson, isFault, parsePointer, textOf } from '../../kit/json-slices.ts'
+import { afterByteOrderMark } from '../../kit/lines.ts'
 import { jsonLimits } from '../../format/json.ts'
 import { GatewayError } from '../../model/errors.ts'
 import type { NewRecord, RecordHeader } from '../../model/record.ts'
@@ -149,4 +150,21 @@ export function keyAt(
         `'keyFrom' finds an ${found.kind}: a key comes from a string, a number, true or false.`,
       )
   }
+}
+
+/** Bytes as they are. `keyFrom` can only look into them if they happen to be JSON. */
+export function rawRecord(value: Buffer, shared: SharedFields): NewRecord | GatewayError {
+  if (shared.keyFrom === undefined) return newRecord(value, shared.key, shared)
+  const json = checkJson(value, jsonLimits, afterByteOrderMark(value))
+  if (isFault(json)) {
+    return new GatewayError('INVALID_RECORD', "'keyFrom' reads JSON, and the record is not JSON.")
+  }
+  const key = keyAt(value, json, shared.keyFrom)
+  return key instanceof GatewayError ? key : newRecord(value, key, shared)
+}
+
+/** The same, with the content type as a header of the record. */
+export function withContentType(shared: SharedFields, contentType: string): SharedFields {
+  const kept: RecordHeader = { name: 'content-type', value: Buffer.from(contentType, 'latin1') }
+  return { ...shared, headers: [...shared.headers, kept] }
 }

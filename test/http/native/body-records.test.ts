@@ -20,6 +20,8 @@ const json = 'application/json'
 const ndjson = 'application/x-ndjson'
 const envelope = 'application/vnd.ebbgate.records+json'
 const envelopeLines = 'application/vnd.ebbgate.records+ndjson'
+const event = 'application/cloudevents+json'
+const events = 'application/cloudevents-batch+json'
 
 function items(
   body: string | Uint8Array,
@@ -89,7 +91,7 @@ test('a single array is one record an element, several values are one record eac
   assert.deepEqual(values('{"a":1}{"a":2}\n[3]', json), ['{"a":1}', '{"a":2}', '[3]'])
   assert.deepEqual(values('[1,2][3]', json), ['[1,2]', '[3]'])
   assert.deepEqual(values('[]', json), [])
-  assert.deepEqual(values('[1,2]', 'application/cloudevents+json'), ['1', '2'])
+  assert.deepEqual(values('[1,2]', 'application/geo+json'), ['1', '2'])
   refused('BAD_REQUEST', '1"a"', json)
 })
 
@@ -511,9 +513,97 @@ test('values are slices of the body, not copies', () => {
   }
 })
 
+test("a multipart body is one record a part, with the part's own type", () => {
+  const mixed = 'multipart/mixed; boundary="x y"'
+  const body =
+    '--x y\r\nContent-Type: application/json\r\n\r\n[1,2]\r\n' +
+    '--x y\r\nContent-Disposition: form-data; name="f"\r\n\r\na\r\nb\r\n--x y--\r\n'
+  assert.deepEqual(values(body, mixed), ['[1,2]', 'a\r\nb'])
+  assert.deepEqual(contentTypes(body, mixed), ['application/json', null])
+  assert.deepEqual(values('--x y--', mixed), [])
+  refused('BAD_REQUEST', body.slice(0, -9), mixed)
+  refused('BAD_REQUEST', body, mixed, { batch: 'none' })
+  assert.deepEqual(outcomes(body, mixed, { keyFrom: '/0' }), ['[1,2]', 'INVALID_RECORD'])
+  assert.deepEqual(values('no parts', 'multipart/form-data'), ['no parts'])
+})
+
+const attributes = '"specversion":"1.0","id":"1","source":"/s","type":"t"'
+const ce = { 'ce-specversion': '1.0', 'ce-id': '1', 'ce-source': '/s', 'ce-type': 't' }
+
+function headersOf(...args: Parameters<typeof items>): (readonly [string, string | null])[] {
+  return records(...args)[0]!.headers.map(({ name, value }) => [name, text(value)] as const)
+}
+
+test('a binary CloudEvent is its data, with the attributes as headers of the Kafka binding', () => {
+  const sent = { ...ce, 'ce-partitionkey': 'k%C3%A9', 'ce-quoted': '"a \\"b"', 'ce-odd': '100%' }
+  const [record] = records('[1,2]', 'application/json', {}, sent)
+  assert.equal(text(record!.value), '[1,2]')
+  assert.equal(text(record!.key), 'ké')
+  assert.deepEqual(headersOf('[1,2]', 'application/json', {}, sent), [
+    ['ce_specversion', '1.0'],
+    ['ce_id', '1'],
+    ['ce_source', '/s'],
+    ['ce_type', 't'],
+    ['ce_partitionkey', 'ké'],
+    ['ce_quoted', 'a "b'],
+    ['ce_odd', '100%'],
+    ['content-type', 'application/json'],
+  ])
+  assert.deepEqual(values('', undefined, {}, ce), [''])
+  assert.deepEqual(keys('{"u":1}', json, { keyFrom: '/u' }, ce), ['1'])
+  assert.deepEqual(keys('{"u":1}', json, { keyFrom: '/u' }, sent), ['ké'])
+})
+
+test('attributes that make no event are refused, and so is another version', () => {
+  for (const name of Object.keys(ce)) {
+    if (name === 'ce-specversion') continue
+    refused('BAD_REQUEST', 'x', 'text/plain', {}, { ...ce, [name]: '' })
+  }
+  refused('BAD_REQUEST', 'x', 'text/plain', {}, { ...ce, 'ce-specversion': '0.3' })
+})
+
+test('a structured CloudEvent keeps its bytes, and its partitionkey is the key', () => {
+  const value = `{ ${attributes}, "partitionkey":"k\\u00e9", "data":[1.0] }`
+  const type = `${event}; charset=utf-8`
+  assert.deepEqual(values(` ${value}\n`, type), [value])
+  assert.deepEqual(keys(value, type, { key: 'other' }), ['ké'])
+  assert.deepEqual(keys(`{${attributes}}`, type, { key: 'other' }), ['other'])
+  assert.deepEqual(contentTypes(value, type), [type])
+  refused('BAD_REQUEST', '{', type)
+  for (const wrong of [
+    '[]',
+    '{"id":"1"}',
+    `{${attributes},"partitionkey":1}`,
+    `{${attributes},"source":""}`,
+    `{${attributes.replace('1.0', '0.3')}}`,
+  ]) {
+    assert.deepEqual(outcomes(wrong, type), ['INVALID_RECORD'], wrong)
+  }
+})
+
+test('a batch of CloudEvents is one record each, and a wrong one fails alone', () => {
+  const good = `{${attributes}}`
+  assert.deepEqual(outcomes(`[${good} , {}, 1,${good}]`, events), [
+    good,
+    'INVALID_RECORD',
+    'INVALID_RECORD',
+    good,
+  ])
+  assert.deepEqual(contentTypes(`[${good}]`, events), [event])
+  assert.deepEqual(values('[]', events), [])
+  refused('BAD_REQUEST', good, events)
+  refused('BAD_REQUEST', `[${good},${good}]`, events, { batch: 'none' })
+})
+
 test('any bytes under any type become records or a clean refusal', () => {
-  const type = fc.constantFrom(json, ndjson, form, envelope, envelopeLines, 'text/plain', undefined)
-  const frame = fc.constantFrom('', '{"records":[', '{"records":[{"value":', '[', '{"a":1}')
+  const type = fc.constantFrom(
+    ...[json, ndjson, form, envelope, envelopeLines, 'text/plain', undefined],
+    ...['multipart/mixed; boundary=B', event, events],
+  )
+  const frame = fc.constantFrom(
+    ...['', '{"records":[', '{"records":[{"value":', '[', '{"a":1}', '--B\r\n', '--B\r\n\r\n'],
+    '[{"specversion":"1.0","id":"1","source":"s","type":"t"},',
+  )
   fc.assert(
     fc.property(
       type,

@@ -28,16 +28,19 @@ import type { Principal } from '../model/principal.ts'
 import type { TopicPartition } from '../model/topic.ts'
 import { isInternalTopic, isTopicName } from '../model/topic.ts'
 import { InstanceCommits } from './instance-commits.ts'
+import type { Seek } from './instance-positions.ts'
+import { InstancePositions, mixed } from './instance-positions.ts'
 import type { Poll, PollOptions } from './instance-poll.ts'
 import { InstancePoll } from './instance-poll.ts'
 import type { Reset, Session, SessionKey, SessionSettings } from './session.ts'
-import { keyText } from './session.ts'
+import { keyText, ownedBy } from './session.ts'
 import type { SessionKeeper } from './session-keeper.ts'
 import { unknownSession } from './session-keeper.ts'
 import type { SessionStore, StoredSession } from './session-store.ts'
 import { updateSession } from './session-store.ts'
 
 export type { Poll, PollOptions } from './instance-poll.ts'
+export type { Seek } from './instance-positions.ts'
 
 export interface InstanceOptions extends SessionSettings {
   /** Absent: `rest-consumer-<uuid>`. */
@@ -63,6 +66,7 @@ export interface ConsumersParts {
 export class Consumers {
   readonly #parts: ConsumersParts
   readonly #commits: InstanceCommits
+  readonly #positions: InstancePositions
   readonly #reads = new KeyedLock()
   /** Positions that are being saved: a commit of what was delivered waits for them. */
   readonly #settling = new Map<string, Promise<void>>()
@@ -72,6 +76,7 @@ export class Consumers {
   constructor(parts: ConsumersParts) {
     this.#parts = parts
     this.#commits = new InstanceCommits(parts)
+    this.#positions = new InstancePositions(parts, this.#commits)
   }
 
   /** Throws SESSION_EXISTS, RATE_LIMITED above the principal's sessions, INVALID_REQUEST. */
@@ -114,6 +119,7 @@ export class Consumers {
     const key = { group, name }
     await this.#settling.get(keyText(key))
     const before = await this.#find(principal, key)
+    if (before.session.assignment !== undefined) throw mixed(key)
     const topics = await this.#matching(subscription)
     await this.#foundGroup(group, before.session.reset, topics)
     if (before.session.autoCommit) await this.#commits.commitDelivered(before)
@@ -133,11 +139,15 @@ export class Consumers {
     }
   }
 
-  /** Leaves the group; what was delivered is committed first where the instance commits by itself. */
+  /** Leaves the group, or the assignment; what was delivered is committed first where the instance does that. */
   async unsubscribe(principal: Principal, group: string, name: string): Promise<void> {
     const key = { group, name }
     await this.#settling.get(keyText(key))
     const stored = await this.#find(principal, key)
+    if (stored.session.assignment !== undefined) {
+      await this.#positions.assign(stored, [])
+      return
+    }
     if (stored.session.subscription === null) return
     if (stored.session.autoCommit) await this.#commits.commitDelivered(stored)
     await this.#subscribeTo(principal, key, null, [])
@@ -154,6 +164,39 @@ export class Consumers {
     if (session.subscription === null) return []
     if ('topics' in session.subscription) return session.subscription.topics
     return this.#matching(session.subscription)
+  }
+
+  /**
+   * Makes the instance a stand-alone reader of these partitions; an empty list ends that. Throws
+   * ILLEGAL_STATE beside a subscription, UNKNOWN_TOPIC, UNKNOWN_PARTITION.
+   */
+  async assign(
+    principal: Principal,
+    group: string,
+    name: string,
+    tps: readonly TopicPartition[],
+  ): Promise<void> {
+    const key = { group, name }
+    await this.#settling.get(keyText(key))
+    await this.#positions.assign(await this.#find(principal, key), tps)
+  }
+
+  /** What the instance may read now, chosen by itself or given by its group. */
+  async assignment(principal: Principal, group: string, name: string): Promise<TopicPartition[]> {
+    const { session, membership } = await this.#find(principal, { group, name })
+    return ownedBy(session, membership).map(({ topic, partition }) => ({ topic, partition }))
+  }
+
+  /** Moves positions; the last word on a partition counts. Throws NOT_ASSIGNED. */
+  async seek(
+    principal: Principal,
+    group: string,
+    name: string,
+    seeks: readonly Seek[],
+  ): Promise<void> {
+    const key = { group, name }
+    await this.#settling.get(keyText(key))
+    await this.#positions.seek(await this.#find(principal, key), seeks)
   }
 
   /**
@@ -250,13 +293,16 @@ export class Consumers {
     topics: readonly string[],
   ): Promise<void> {
     const names = new Set(topics)
-    await updateSession(this.#parts.store, key, principal.subject, ({ session }) => ({
-      ...session,
-      subscription,
-      subscriptionRevision: session.subscriptionRevision + 1,
-      positions: session.positions.filter(({ topic }) => names.has(topic)),
-      settled: false,
-    }))
+    await updateSession(this.#parts.store, key, principal.subject, ({ session }) => {
+      if (session.assignment !== undefined) throw mixed(key)
+      return {
+        ...session,
+        subscription,
+        subscriptionRevision: session.subscriptionRevision + 1,
+        positions: session.positions.filter(({ topic }) => names.has(topic)),
+        settled: false,
+      }
+    })
   }
 
   /** Names of the topics that a subscription means now. Throws INVALID_REQUEST. */

@@ -3,8 +3,8 @@ import type { CommittedOffset, Groups } from '../engine/groups.ts'
 import { GatewayError, toGatewayError } from '../model/errors.ts'
 import { groupCallTimeoutMs } from '../model/limits.ts'
 import type { TopicPartition } from '../model/topic.ts'
-import type { Membership, OwnedPartition, Session } from './session.ts'
-import { grantOf, positionsByGrant } from './session.ts'
+import type { Session } from './session.ts'
+import { grantOf, holdingsOf, positionsByGrant } from './session.ts'
 import type { SessionKeeper } from './session-keeper.ts'
 import { fenceOf } from './session-keeper.ts'
 import type { SessionStore, StoredSession } from './session-store.ts'
@@ -25,6 +25,8 @@ const lostCodes: readonly string[] = [
   'EPOCH_MISMATCH',
   'UNKNOWN_TOPIC',
   'UNKNOWN_PARTITION',
+  // A stand-alone reader beside a group that has members.
+  'GROUP_NOT_EMPTY',
 ]
 
 export class InstanceCommits {
@@ -42,7 +44,7 @@ export class InstanceCommits {
     const { session, membership } = stored
     const positions = positionsByGrant(session)
     const commits: CommittedOffset[] = []
-    for (const place of holdingsOf(membership)) {
+    for (const place of holdingsOf(session, membership)) {
       const position = positions.get(grantOf(place))
       if (position === undefined || position.next <= position.committed) continue
       const { topic, partition, topicId } = place
@@ -104,7 +106,10 @@ export class InstanceCommits {
       return { failed, first: errors[0] }
     } catch (error) {
       const refusal = toGatewayError(error)
-      if (!isMember || !lostCodes.includes(refusal.code)) throw error
+      const isLoss = isMember
+        ? lostCodes.includes(refusal.code)
+        : refusal.code === 'GROUP_NOT_EMPTY'
+      if (!isLoss) throw error
       return { failed: [...commits], first: refusal }
     }
   }
@@ -118,12 +123,12 @@ export class InstanceCommits {
     const { store, keeper } = this.#parts
     const { owner } = stored.session
     const offsets = new Map(commits.map(({ tp, offset }) => [placeOf(tp), offset]))
-    const grants = new Set(holdingsOf(stored.membership).map(grantOf))
+    const grants = new Set(holdingsOf(stored.session, stored.membership).map(grantOf))
     const change = ({ session, membership }: StoredSession): Session | undefined => {
       if (session.id !== stored.session.id) return undefined
       const positions = positionsByGrant(session)
       let isChanged = false
-      for (const place of holdingsOf(membership)) {
+      for (const place of holdingsOf(session, membership)) {
         const grant = grantOf(place)
         const offset = offsets.get(placeOf(place))
         if (offset === undefined || !grants.has(grant)) continue
@@ -131,7 +136,14 @@ export class InstanceCommits {
         const { topic, partition } = place
         const isAhead = known === undefined || (session.isCut && offset > known.next)
         const next = isAhead ? offset : known.next
-        positions.set(grant, { topic, partition, grant: place.grant, next, committed: offset })
+        positions.set(grant, {
+          ...known,
+          topic,
+          partition,
+          grant: place.grant,
+          next,
+          committed: offset,
+        })
         isChanged = true
       }
       return isChanged ? { ...session, positions: [...positions.values()] } : undefined
@@ -146,11 +158,6 @@ export class InstanceCommits {
   }
 }
 
-/** Partitions that the member may commit for: what it owns, and what it has not given back yet. */
-function holdingsOf(membership: Membership | null): OwnedPartition[] {
-  return membership === null ? [] : [...membership.owned, ...membership.releasing]
-}
-
 /**
  * Whether a partition is held now and was not lost in between: one that came back is another
  * ownership, and others may have gone on in it meanwhile.
@@ -159,8 +166,8 @@ function isStillHeld(
   before: StoredSession,
   now: StoredSession,
 ): (commit: CommittedOffset) => boolean {
-  const grants = ({ membership }: StoredSession): Map<string, string> =>
-    new Map(holdingsOf(membership).map((place) => [placeOf(place), grantOf(place)]))
+  const grants = ({ session, membership }: StoredSession): Map<string, string> =>
+    new Map(holdingsOf(session, membership).map((place) => [placeOf(place), grantOf(place)]))
   const [old, fresh] = [grants(before), grants(now)]
   return ({ tp }) => {
     const place = placeOf(tp)

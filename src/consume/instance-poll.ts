@@ -27,7 +27,7 @@ import type { Cursor } from './poll-records.ts'
 import { PollRecords } from './poll-records.ts'
 import type { ReadRecord } from './read-record.ts'
 import type { OwnedPartition, Session, SessionKey, SessionPosition } from './session.ts'
-import { grantOf, positionsByGrant } from './session.ts'
+import { grantOf, holdingsOf, ownedBy, positionsByGrant } from './session.ts'
 import type { SessionKeeper } from './session-keeper.ts'
 import { unknownSession } from './session-keeper.ts'
 import type { SessionStore, StoredSession } from './session-store.ts'
@@ -117,7 +117,7 @@ export class InstancePoll {
     try {
       let stored = await this.#begin(options.signal)
       hasMark = true
-      if (stored.session.subscription === null) throw notSubscribed(this.#key)
+      if (isIdle(stored.session)) throw notSubscribed(this.#key)
       if (stored.session.autoCommit) {
         // The request for the next answer says that the last one arrived. What is no longer ours is
         // delivered again by whoever has it now.
@@ -204,7 +204,7 @@ export class InstancePoll {
     const cursors = new Map<string, Cursor>()
     let stored = first
     for (;;) {
-      if (stored.session.subscription === null) throw notSubscribed(this.#key)
+      if (isIdle(stored.session)) throw notSubscribed(this.#key)
       await this.#follow(cursors, stored)
       const ready = inTurn(cursors, stored.session.turn)
       const restMs = Math.max(0, deadlineMs - clock.monotonicMs())
@@ -236,7 +236,7 @@ export class InstancePoll {
 
   /** One cursor for each partition that the member owns now. */
   async #follow(cursors: Map<string, Cursor>, stored: StoredSession): Promise<void> {
-    const owned = stored.membership?.owned ?? []
+    const owned = ownedBy(stored.session, stored.membership)
     const grants = new Set(owned.map(grantOf))
     for (const grant of cursors.keys()) if (!grants.has(grant)) cursors.delete(grant)
     const positions = positionsByGrant(stored.session)
@@ -246,14 +246,18 @@ export class InstancePoll {
       const position = positions.get(grant)
       const cursor = cursors.get(grant)
       if (cursor !== undefined) {
-        if (position === undefined || position.next === cursor.saved) continue
-        cursor.saved = position.next
-        cursor.next = Math.max(cursor.next, position.next)
+        if (position === undefined) continue
+        const { next, seeks = 0 } = position
+        // A seek is the client's newest word; any other move tells what is done with already.
+        if (seeks !== cursor.seeks) cursor.next = next
+        else if (next !== cursor.saved) cursor.next = Math.max(cursor.next, next)
+        cursor.saved = next
+        cursor.seeks = seeks
       } else if (position === undefined) {
         fresh.push(place)
       } else {
-        const { next, committed } = position
-        cursors.set(grant, { place, next, saved: next, committed, isBlocked: false })
+        const { next, committed, seeks = 0 } = position
+        cursors.set(grant, { place, next, saved: next, seeks, committed, isBlocked: false })
       }
     }
     if (fresh.length === 0) return
@@ -286,7 +290,7 @@ export class InstancePoll {
       const start = starts.get(name)
       const next = committed.get(name) ?? start ?? 0
       const isBlocked = !committed.has(name) && start === undefined
-      return { place, next, saved: next, committed: next, isBlocked }
+      return { place, next, saved: next, seeks: 0, committed: next, isBlocked }
     })
   }
 
@@ -400,18 +404,19 @@ export class InstancePoll {
       // The mark was lost: another read has delivered the same records, and moves the positions.
       if (reader !== null && reader.id !== this.#reader) return undefined
       const known = positionsByGrant(session)
-      const holdings = [...(membership?.owned ?? []), ...(membership?.releasing ?? [])]
-      const positions = holdings.flatMap((place): SessionPosition[] => {
+      const positions = holdingsOf(session, membership).flatMap((place): SessionPosition[] => {
         const grant = grantOf(place)
         const cursor = cursors.get(grant)
         const old = known.get(grant)
-        if (cursor === undefined) return old === undefined ? [] : [old]
+        // Whoever moved the position by a seek since does not want this read's.
+        const isStale = cursor === undefined || (old?.seeks ?? 0) !== cursor.seeks
+        if (isStale) return old === undefined ? [] : [old]
         const { topic, partition } = place
         // A commit ahead of this read moved the position meanwhile; a reset may have moved it back.
         const isOurs = old === undefined || old.next === cursor.saved
         const next = isOurs ? cursor.next : Math.max(cursor.next, old.next)
         const committed = old?.committed ?? cursor.committed
-        return [{ topic, partition, grant: place.grant, next, committed }]
+        return [{ ...old, topic, partition, grant: place.grant, next, committed }]
       })
       return { ...session, positions, isCut: false, turn: session.turn + (isTurn ? 1 : 0) }
     }
@@ -484,6 +489,11 @@ function isAssigned({ session, membership }: StoredSession): boolean {
   return session.settled || membership.owned.length > 0
 }
 
+/** Neither subscribed nor assigned: nothing to read. */
+function isIdle({ subscription, assignment }: Session): boolean {
+  return subscription === null && assignment === undefined
+}
+
 function bytesMaxOf(wish: number | undefined): number {
   if (wish === undefined) return readBytesDefault
   return wish <= 0 ? readBytesMax : Math.min(wish, readBytesMax)
@@ -506,7 +516,7 @@ function isNews(cursors: ReadonlyMap<string, Cursor>, session: Session): boolean
 function notSubscribed({ group, name }: SessionKey): GatewayError {
   return new GatewayError(
     'ILLEGAL_STATE',
-    `Instance '${name}' of group '${group}' is not subscribed to any topics.`,
+    `Instance '${name}' of group '${group}' is not subscribed to any topics or assigned any partitions.`,
   )
 }
 

@@ -16,6 +16,8 @@ export interface Cursor {
   next: Offset
   /** What the session says is next: when that moves, somebody else moved it. */
   saved: Offset
+  /** The position's seeks when it was last looked at. */
+  seeks: number
   committed: Offset
   /** Nothing can be had from it in this poll: its topic is gone, and the group knows soon. */
   isBlocked: boolean

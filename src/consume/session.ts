@@ -38,8 +38,10 @@ export interface SessionPosition {
   readonly grant: number
   /** The next offset to deliver: everything below was written to the client completely. */
   readonly next: Offset
-  /** The next offset as last committed. */
+  /** The next offset as last committed, or where a seek of the client put the position. */
   readonly committed: Offset
+  /** Rises with each seek: a read that began before it does not move the position any more. */
+  readonly seeks?: number
 }
 
 /** What a client says once, when it makes its session. */
@@ -65,7 +67,9 @@ export interface Session extends SessionKey, SessionSettings {
   /** The principal that made it. */
   readonly owner: string
   readonly subscription: Subscription | null
-  /** Rises with each change of the subscription. */
+  /** Partitions that the client chose by itself, without a group; never beside a subscription. */
+  readonly assignment?: readonly OwnedPartition[]
+  /** Rises with each change of the subscription or the assignment. */
   readonly subscriptionRevision: number
   readonly positions: readonly SessionPosition[]
   /** Whether the wait for the first assignment is over. */
@@ -95,6 +99,23 @@ export interface Membership {
   readonly owned: readonly OwnedPartition[]
   /** To be given back: nothing is delivered from them any more, but delivered records may be committed. */
   readonly releasing: readonly OwnedPartition[]
+}
+
+/** What a session may read now: its own choice, else what its group gave it. */
+export function ownedBy(
+  session: Session,
+  membership: Membership | null,
+): readonly OwnedPartition[] {
+  return session.assignment ?? membership?.owned ?? []
+}
+
+/** What it may commit for: what it owns, and what it has not given back yet. */
+export function holdingsOf(
+  session: Session,
+  membership: Membership | null,
+): readonly OwnedPartition[] {
+  if (session.assignment !== undefined) return session.assignment
+  return membership === null ? [] : [...membership.owned, ...membership.releasing]
 }
 
 /** The name of one ownership: a partition under one grant. */

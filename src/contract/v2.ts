@@ -202,6 +202,94 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/consumers/{group}/instances/{instance}/assignments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group: components["parameters"]["Group"];
+                instance: components["parameters"]["Instance"];
+            };
+            cookie?: never;
+        };
+        /** Partitions that the instance reads now */
+        get: operations["getAssignments"];
+        put?: never;
+        /**
+         * Read these partitions without a group; replaces the assignment before
+         * @description A partition begins at its commit, else by `auto.offset.reset` as of now. Not possible beside a
+         *     subscription: 409 / 40903.
+         */
+        post: operations["assign"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/consumers/{group}/instances/{instance}/positions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group: components["parameters"]["Group"];
+                instance: components["parameters"]["Instance"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Go on at these offsets, or at the first records at or after these times
+         * @description A time beyond the last record means the end.
+         */
+        post: operations["seek"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/consumers/{group}/instances/{instance}/positions/beginning": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group: components["parameters"]["Group"];
+                instance: components["parameters"]["Instance"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Go on at the first record of these partitions */
+        post: operations["seekToBeginning"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/consumers/{group}/instances/{instance}/positions/end": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group: components["parameters"]["Group"];
+                instance: components["parameters"]["Instance"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Go on behind the last record of these partitions */
+        post: operations["seekToEnd"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/consumers/{group}/instances/{instance}/records": {
         parameters: {
             query?: never;
@@ -341,6 +429,24 @@ export interface components {
         };
         Partitions: {
             partitions: components["schemas"]["TopicPartition"][];
+        };
+        Positions: {
+            offsets?: {
+                topic: string;
+                partition: components["schemas"]["LooseInteger"];
+                /** @description The next offset to read. */
+                offset: components["schemas"]["LooseInteger"];
+                /** @description Accepted, without a meaning here. */
+                metadata?: string | null;
+            }[] | null;
+            timestamps?: {
+                topic: string;
+                partition: components["schemas"]["LooseInteger"];
+                /** @description ISO 8601 with its zone, such as 2026-03-01T12:00:00Z. */
+                timestamp: string;
+                /** @description Accepted, without a meaning here. */
+                metadata?: string | null;
+            }[] | null;
         };
         Commit: {
             offsets?: {
@@ -863,6 +969,169 @@ export interface operations {
                 content?: never;
             };
             404: components["responses"]["Error"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getAssignments: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group: components["parameters"]["Group"];
+                instance: components["parameters"]["Instance"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Those it chose itself, or those its group gave it. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.kafka.v2+json": {
+                        partitions: {
+                            topic: string;
+                            partition: number;
+                        }[];
+                    };
+                };
+            };
+            404: components["responses"]["Error"];
+            default: components["responses"]["Error"];
+        };
+    };
+    assign: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group: components["parameters"]["Group"];
+                instance: components["parameters"]["Instance"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/vnd.kafka.v2+json": components["schemas"]["Partitions"];
+                "application/json": components["schemas"]["Partitions"];
+                "application/vnd.kafka.json.v2+json": components["schemas"]["Partitions"];
+                "application/vnd.kafka.binary.v2+json": components["schemas"]["Partitions"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Error"];
+            default: components["responses"]["Error"];
+        };
+    };
+    seek: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group: components["parameters"]["Group"];
+                instance: components["parameters"]["Instance"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/vnd.kafka.v2+json": components["schemas"]["Positions"];
+                "application/json": components["schemas"]["Positions"];
+                "application/vnd.kafka.json.v2+json": components["schemas"]["Positions"];
+                "application/vnd.kafka.binary.v2+json": components["schemas"]["Positions"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Error"];
+            default: components["responses"]["Error"];
+        };
+    };
+    seekToBeginning: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group: components["parameters"]["Group"];
+                instance: components["parameters"]["Instance"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/vnd.kafka.v2+json": components["schemas"]["Partitions"];
+                "application/json": components["schemas"]["Partitions"];
+                "application/vnd.kafka.json.v2+json": components["schemas"]["Partitions"];
+                "application/vnd.kafka.binary.v2+json": components["schemas"]["Partitions"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Error"];
+            default: components["responses"]["Error"];
+        };
+    };
+    seekToEnd: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group: components["parameters"]["Group"];
+                instance: components["parameters"]["Instance"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/vnd.kafka.v2+json": components["schemas"]["Partitions"];
+                "application/json": components["schemas"]["Partitions"];
+                "application/vnd.kafka.json.v2+json": components["schemas"]["Partitions"];
+                "application/vnd.kafka.binary.v2+json": components["schemas"]["Partitions"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Error"];
+            409: components["responses"]["Error"];
+            422: components["responses"]["Error"];
             default: components["responses"]["Error"];
         };
     };

@@ -1,5 +1,5 @@
 /** Consumer instances by the v2 contract. */
-import type { Consumers, InstanceOptions } from '../../consume/consumers.ts'
+import type { Consumers, InstanceOptions, Seek } from '../../consume/consumers.ts'
 import type { components, operations } from '../../contract/v2.ts'
 import type { Answer, Handlers } from '../../contract/operations.ts'
 import { ByteSink } from '../../kit/byte-sink.ts'
@@ -10,7 +10,14 @@ import { baseUrl } from '../exchange/base-url.ts'
 import type { CallContext } from '../exchange/call.ts'
 import { V2Error, acceptedTypes } from './errors.ts'
 import type { Included, V2Format } from './wire.ts'
-import { toBoolean, toInteger, v2Formats, writeConsumed } from './wire.ts'
+import {
+  toBoolean,
+  toInteger,
+  toSeeks,
+  toTopicPartitions,
+  v2Formats,
+  writeConsumed,
+} from './wire.ts'
 
 export interface ConsumerParts {
   readonly consumers: Consumers
@@ -24,6 +31,11 @@ type ConsumerOperations =
   | 'subscribe'
   | 'getSubscription'
   | 'unsubscribe'
+  | 'assign'
+  | 'getAssignments'
+  | 'seek'
+  | 'seekToBeginning'
+  | 'seekToEnd'
   | 'consumeRecords'
   | 'commitOffsets'
   | 'getCommittedOffsets'
@@ -79,6 +91,33 @@ export function consumerHandlers(
       return { status: 204 }
     },
 
+    async assign({ principal, params: { group, instance }, body }) {
+      await consumers.assign(principal, group, instance, toTopicPartitions(body))
+      return { status: 204 }
+    },
+
+    async getAssignments({ principal, params: { group, instance } }) {
+      const partitions = await consumers.assignment(principal, group, instance)
+      return { status: 200, body: { partitions } }
+    },
+
+    async seek({ principal, params: { group, instance }, body }) {
+      await consumers.seek(principal, group, instance, toSeeks(body))
+      return { status: 204 }
+    },
+
+    async seekToBeginning({ principal, params: { group, instance }, body }) {
+      const seeks = toTopicPartitions(body).map((tp): Seek => ({ tp, to: 'earliest' }))
+      await consumers.seek(principal, group, instance, seeks)
+      return { status: 204 }
+    },
+
+    async seekToEnd({ principal, params: { group, instance }, body }) {
+      const seeks = toTopicPartitions(body).map((tp): Seek => ({ tp, to: 'latest' }))
+      await consumers.seek(principal, group, instance, seeks)
+      return { status: 204 }
+    },
+
     consumeRecords(call) {
       return consume(parts, call, call.params, call.query)
     },
@@ -98,9 +137,7 @@ export function consumerHandlers(
       if (body === undefined) {
         throw new GatewayError('UNKNOWN_PARTITION', 'The body names no partitions.')
       }
-      const tps = body.partitions.map(({ topic, partition }, index) => {
-        return { topic, partition: toInteger(partition, `partitions[${index}].partition`) }
-      })
+      const tps = toTopicPartitions(body)
       const committed = await consumers.committed(principal, group, instance, tps)
       const offsets = committed.map(({ tp, offset, metadata }) => {
         return { topic: tp.topic, partition: tp.partition, offset, metadata: metadata ?? '' }
@@ -268,7 +305,7 @@ function unshowable({
   return new V2Error(
     'FORMAT_MISMATCH',
     40801,
-    `The record at offset ${offset} of partition ${partition} of topic '${topic}' is not JSON. Commit that offset to go on behind it, or read it with a binary instance.`,
+    `The record at offset ${offset} of partition ${partition} of topic '${topic}' is not JSON. To go on behind it, move the position or commit that offset; a binary instance can read it.`,
     { 'ebbgate-skip-to': `${topic}/${partition}/${offset + 1}` },
   )
 }

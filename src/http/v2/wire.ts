@@ -1,7 +1,9 @@
 /** Between v2's JSON and model words: loose scalars, embedded keys and values, records out. */
+import type { Seek } from '../../consume/consumers.ts'
 import type { components } from '../../contract/v2.ts'
 import { fromBase64, toBase64 } from '../../format/binary.ts'
 import { isJson, jsonLimits } from '../../format/json.ts'
+import { parseIsoTime } from '../../kit/clock.ts'
 import type { ByteSink } from '../../kit/byte-sink.ts'
 import type { JsonFault, JsonSlice } from '../../kit/json-scanner.ts'
 import type { JsonMember } from '../../kit/json-slices.ts'
@@ -11,6 +13,7 @@ import { GatewayError } from '../../model/errors.ts'
 import { recordsPerRequestMax } from '../../model/limits.ts'
 import type { NewRecord, RecordHeader, StoredRecord } from '../../model/record.ts'
 import { noHeaders } from '../../model/record.ts'
+import type { TopicPartition } from '../../model/topic.ts'
 
 export const v2Formats = ['binary', 'json'] as const
 export type V2Format = (typeof v2Formats)[number]
@@ -30,6 +33,35 @@ export function toInteger(value: number | string, field: string): number {
 
 export function toBoolean(value: boolean | 'true' | 'false'): boolean {
   return value === true || value === 'true'
+}
+
+export function toTopicPartitions({
+  partitions,
+}: components['schemas']['Partitions']): TopicPartition[] {
+  return partitions.map(({ topic, partition }, index) => {
+    return { topic, partition: toInteger(partition, `partitions[${index}].partition`) }
+  })
+}
+
+/** Times stand behind offsets: of two words about one partition the later one counts. */
+export function toSeeks({ offsets, timestamps }: components['schemas']['Positions']): Seek[] {
+  const toOffsets = (offsets ?? []).map(({ topic, partition, offset }, index): Seek => {
+    const at = `offsets[${index}]`
+    const tp = { topic, partition: toInteger(partition, `${at}.partition`) }
+    return { tp, to: toInteger(offset, `${at}.offset`) }
+  })
+  const toTimes = (timestamps ?? []).map(({ topic, partition, timestamp }, index): Seek => {
+    const at = `timestamps[${index}]`
+    const time = parseIsoTime(timestamp)
+    if (time === undefined) {
+      throw new GatewayError(
+        'INVALID_REQUEST',
+        `${at}.timestamp must be ISO 8601 with its zone, such as 2026-03-01T12:00:00Z.`,
+      )
+    }
+    return { tp: { topic, partition: toInteger(partition, `${at}.partition`) }, to: { time } }
+  })
+  return [...toOffsets, ...toTimes]
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 import type { OriginRules } from '../access/origin.ts'
 import { BackupAdmin } from '../admin/backups.ts'
+import { GroupAdmin } from '../admin/groups.ts'
 import { TopicAdmin } from '../admin/topics.ts'
 import { Consumers } from '../consume/consumers.ts'
 import { RedisSessionStore } from '../consume/redis-session-store.ts'
@@ -113,6 +114,7 @@ export function createGateway(input: ConfigInput = {}, parts: GatewayParts = {})
     ...tools,
     topics: new TopicAdmin({ topics, log }),
     backups: new BackupAdmin({ backups: engine.backups, isAllowed: mayBackUp(config) }),
+    groups: new GroupAdmin({ groups, topics, log }),
     producer,
     reader,
     consumers,

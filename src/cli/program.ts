@@ -5,6 +5,7 @@ import { GatewayError } from '../model/errors.ts'
 import type { ApiOptions } from './api.ts'
 import type { ConsumeOptions } from './consume.ts'
 import { Failure, exitFailed, exitUsage } from './failure.ts'
+import type { ResetOptions } from './groups.ts'
 import { leaveWhenNobodyReads } from './output.ts'
 import type { DoctorOptions } from './doctor.ts'
 import type { LogDumpOptions } from './log-dump.ts'
@@ -45,6 +46,7 @@ function createProgram(): Command {
     .configureHelp({ sortSubcommands: false, showGlobalOptions: false })
   addServe(program)
   addTopics(program)
+  addGroups(program)
   addProduce(program)
   addConsume(program)
   addLog(program)
@@ -115,6 +117,34 @@ function addTopics(program: Command): void {
     .description('delete topics with everything in them')
     .action(async (names: string[], options: ApiOptions) =>
       (await import('./topics.ts')).deleteTopics(names, options),
+    )
+}
+
+function addGroups(program: Command): void {
+  const groups = program
+    .command('groups')
+    .description('list, describe, reset and delete consumer groups')
+  withGateway(groups.command('list'))
+    .description('list groups by name')
+    .action(async (options: ApiOptions) => (await import('./groups.ts')).listGroups(options))
+  withGateway(groups.command('describe <name>'))
+    .description('show the members of a group and its lag in every partition')
+    .action(async (name: string, options: ApiOptions) =>
+      (await import('./groups.ts')).describeGroup(name, options),
+    )
+  withGateway(groups.command('reset <name>'))
+    .description('set where a group goes on; only while it has no members')
+    .requiredOption('--to <place>', 'earliest, latest, time:<ms or ISO 8601>, offset:<n>, last:<n>')
+    .option('--topic <name...>', 'only these topics (default: all that the group has committed)')
+    .option('--partition <number>', 'only this partition', partitionNumber)
+    .option('--dry-run', 'say what would be moved, and change nothing')
+    .action(async (name: string, options: ResetOptions) =>
+      (await import('./groups.ts')).resetGroup(name, options),
+    )
+  withGateway(groups.command('delete <name...>'))
+    .description('delete groups with their committed offsets; only while they have no members')
+    .action(async (names: string[], options: ApiOptions) =>
+      (await import('./groups.ts')).deleteGroups(names, options),
     )
 }
 
@@ -230,6 +260,11 @@ function withGateway(command: Command): Command {
 function wholeNumber(text: string): number {
   if (!/^[1-9]\d{0,14}$/.test(text))
     throw new InvalidArgumentError('It must be a whole number above 0.')
+  return Number(text)
+}
+
+function partitionNumber(text: string): number {
+  if (!/^\d{1,10}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.')
   return Number(text)
 }
 

@@ -229,6 +229,95 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List consumer groups, ordered by name */
+        get: operations["listGroups"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/groups/{group}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group: components["parameters"]["Group"];
+            };
+            cookie?: never;
+        };
+        /** Describe a group, its members and what each of them reads */
+        get: operations["describeGroup"];
+        put?: never;
+        post?: never;
+        /** Delete a group and its committed offsets; only while it has no members */
+        delete: operations["deleteGroup"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/groups/{group}/offsets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group: components["parameters"]["Group"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Committed offsets and lag of every partition
+         * @description Committed offsets are next offsets: the first record that is not done yet. They belong to a topic
+         *     by its id, so a topic that was made again starts anew. Lag is measured to the durable end.
+         */
+        get: operations["getGroupOffsets"];
+        /**
+         * Set committed offsets anew; only while the group has no members
+         * @description One of `to` (a word for all partitions), `shiftBy` (so many records back or forth, stopping at the
+         *     ends of the log) and `positions` (offsets by topic and partition). Without `topics` it moves the
+         *     topics that the group has committed. An offset outside the log is 410 and then nothing is changed.
+         *
+         *     The body is read as JSON under `application/json`, under curl's form type and without a type.
+         */
+        put: operations["resetGroupOffsets"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/groups/{group}/members/{member}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group: components["parameters"]["Group"];
+                /** @description Its `memberId`. */
+                member: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Put a member out; its partitions go to the others */
+        delete: operations["removeGroupMember"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -470,6 +559,84 @@ export interface components {
             error?: components["schemas"]["ItemError"];
             gaps?: components["schemas"]["Gap"][];
         };
+        GroupName: string;
+        /** @description Partitions by topic. */
+        Assignment: {
+            [key: string]: components["schemas"]["PartitionId"][];
+        };
+        /** @description Next offsets by topic and partition. */
+        Positions: {
+            [key: string]: {
+                [key: string]: components["schemas"]["Offset"];
+            };
+        };
+        GroupSummary: {
+            group: string;
+            state: components["schemas"]["GroupState"];
+            members: number;
+        };
+        /** @description `empty`, `stable`, or `reconciling` while partitions change hands; other engines may know more. */
+        GroupState: string;
+        GroupList: {
+            groups: components["schemas"]["GroupSummary"][];
+            next: string | null;
+        };
+        Group: {
+            group: string;
+            state: components["schemas"]["GroupState"];
+            /** @description Rises when members, subscriptions or matching topics change. */
+            groupEpoch: number;
+            /** @description Records up to the durable end, of all partitions together. */
+            lag: number;
+            members: components["schemas"]["GroupMember"][];
+        };
+        GroupMember: {
+            memberId: string;
+            memberEpoch: number;
+            /** @description The session that is this member; null where it is none of this gateway's. */
+            session: string | null;
+            instanceId: string | null;
+            /** @description Whose session it is. */
+            subject: string | null;
+            assignment: components["schemas"]["Assignment"];
+            /** @description When its client asked last, milliseconds since 1970. */
+            seenAt: number | null;
+        };
+        GroupOffset: {
+            topic: components["schemas"]["TopicName"];
+            partition: components["schemas"]["PartitionId"];
+            /** @description The next offset; null where nothing was committed, and reading begins at the log start. */
+            committed: number | null;
+            end: components["schemas"]["Offset"];
+            lag: number;
+        };
+        GroupOffsets: {
+            offsets: components["schemas"]["GroupOffset"][];
+            position: components["schemas"]["Position"];
+            next: string | null;
+        };
+        OffsetReset: {
+            /** @description `earliest`, `latest`, `offset:<n>` (one partition), `time:<ms or ISO 8601>`, `last:<n>`, or a position. */
+            to?: string;
+            shiftBy?: number;
+            positions?: components["schemas"]["Positions"];
+            topics?: components["schemas"]["TopicName"][];
+            partition?: components["schemas"]["PartitionId"];
+            /**
+             * @description Checks everything and changes nothing.
+             * @default false
+             */
+            validateOnly: boolean;
+        };
+        OffsetMoves: {
+            offsets: components["schemas"]["OffsetMove"][];
+        };
+        OffsetMove: {
+            topic: components["schemas"]["TopicName"];
+            partition: components["schemas"]["PartitionId"];
+            before: number | null;
+            after: components["schemas"]["Offset"];
+        };
         PushClientMessage: components["schemas"]["PushSubscribe"] | components["schemas"]["PushUnsubscribe"] | components["schemas"]["PushPing"];
         PushServerMessage: components["schemas"]["PushWelcome"] | components["schemas"]["PushOk"] | components["schemas"]["PushError"] | components["schemas"]["PushRecords"] | components["schemas"]["PushLive"] | components["schemas"]["PushGap"] | components["schemas"]["PushHeartbeat"] | components["schemas"]["PushAssign"] | components["schemas"]["PushEnd"];
         /** @description Chosen by the client; the reply repeats it. */
@@ -643,6 +810,7 @@ export interface components {
     };
     parameters: {
         Topic: components["schemas"]["TopicName"];
+        Group: components["schemas"]["GroupName"];
         Partition: components["schemas"]["PartitionId"];
         Offset: components["schemas"]["Offset"];
         /** @description How many items a page holds. */
@@ -1524,6 +1692,172 @@ export interface operations {
             400: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
             410: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listGroups: {
+        parameters: {
+            query?: {
+                /** @description How many items a page holds. */
+                limit?: components["parameters"]["Limit"];
+                /** @description The `next` of the page before. */
+                after?: components["parameters"]["After"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of groups; `after=<next>` gives the page behind it. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupList"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    describeGroup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group: components["parameters"]["Group"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The group. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Group"];
+                };
+            };
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteGroup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group: components["parameters"]["Group"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The group is gone. */
+            204: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getGroupOffsets: {
+        parameters: {
+            query?: {
+                /** @description How many items a page holds. */
+                limit?: components["parameters"]["Limit"];
+                /** @description The `next` of the page before. */
+                after?: components["parameters"]["After"];
+            };
+            header?: never;
+            path: {
+                group: components["parameters"]["Group"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of partitions, ordered by topic and partition; `position` covers all of them. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupOffsets"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    resetGroupOffsets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group: components["parameters"]["Group"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OffsetReset"];
+                "application/x-www-form-urlencoded": components["schemas"]["OffsetReset"];
+            };
+        };
+        responses: {
+            /** @description What was moved; with `validateOnly` what would have been. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OffsetMoves"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            410: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    removeGroupMember: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group: components["parameters"]["Group"];
+                /** @description Its `memberId`. */
+                member: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is no member any more, and its session is over. */
+            204: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };

@@ -8,6 +8,7 @@ import fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import type { OriginRules } from '../access/origin.ts'
 import type { BackupAdmin } from '../admin/backups.ts'
+import type { GroupAdmin } from '../admin/groups.ts'
 import type { TopicAdmin } from '../admin/topics.ts'
 import type { Consumers } from '../consume/consumers.ts'
 import type { Reader } from '../consume/reader.ts'
@@ -48,6 +49,7 @@ export interface HttpServerParts {
   readonly logger: Logger
   readonly topics: TopicAdmin
   readonly backups: BackupAdmin
+  readonly groups: GroupAdmin
   readonly producer: Producer
   readonly reader: Reader
   readonly consumers: Consumers

@@ -2,6 +2,7 @@
 import type { AddressInfo } from 'node:net'
 import request from 'supertest'
 import { BackupAdmin } from '../../src/admin/backups.ts'
+import { GroupAdmin } from '../../src/admin/groups.ts'
 import { TopicAdmin } from '../../src/admin/topics.ts'
 import { Consumers } from '../../src/consume/consumers.ts'
 import { MemorySessionStore } from '../../src/consume/memory-session-store.ts'
@@ -65,6 +66,7 @@ export async function openTestHttp(options: TestHttpOptions = {}): Promise<TestH
     documents,
     topics: new TopicAdmin({ topics, log }),
     backups: new BackupAdmin({ backups: engine.backups, isAllowed: true }),
+    groups: new GroupAdmin({ groups, topics, log }),
     producer: new Producer({ log, topics, transactions, clock, random }),
     reader,
     consumers: new Consumers({ store, keeper, log, groups, topics, clock, random }),

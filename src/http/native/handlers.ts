@@ -1,5 +1,6 @@
 /** All handlers of the native contract that live at this door. */
 import type { BackupAdmin } from '../../admin/backups.ts'
+import type { GroupAdmin } from '../../admin/groups.ts'
 import type { TopicAdmin } from '../../admin/topics.ts'
 import type { Reader } from '../../consume/reader.ts'
 import type { operations } from '../../contract/native.ts'
@@ -8,6 +9,7 @@ import type { Producer } from '../../produce/producer.ts'
 import type { AnswersInFlight } from '../exchange/answers-in-flight.ts'
 import type { CallContext } from '../exchange/call.ts'
 import { backupHandlers } from './backup.ts'
+import { groupHandlers } from './groups.ts'
 import { recordHandlers } from './records.ts'
 import type { GatewayFacts } from './root.ts'
 import { rootHandlers } from './root.ts'
@@ -16,6 +18,7 @@ import { topicHandlers } from './topics.ts'
 export interface NativeParts {
   readonly topics: TopicAdmin
   readonly backups: BackupAdmin
+  readonly groups: GroupAdmin
   readonly producer: Producer
   readonly reader: Reader
   readonly answers: AnswersInFlight
@@ -30,5 +33,6 @@ export function nativeHandlers(parts: NativeParts): Handlers<operations, CallCon
     ...topicHandlers(parts.topics),
     ...backupHandlers(parts.backups),
     ...recordHandlers(parts),
+    ...groupHandlers(parts.groups),
   }
 }

@@ -8,6 +8,7 @@ import { writeNativeRecord } from '../../format/native-record.ts'
 import { ByteSink } from '../../kit/byte-sink.ts'
 import type { GatewayError } from '../../model/errors.ts'
 import { errorBody } from '../../model/errors.ts'
+import type { TopicPartition } from '../../model/topic.ts'
 import type { RecordResult } from '../../produce/producer.ts'
 
 type Schemas = components['schemas']
@@ -27,6 +28,20 @@ export function toTopic(topic: TopicFacts): Schemas['Topic'] {
       end,
     })),
   }
+}
+
+/** `{"orders":[0,3]}`, as every answer and message shows partitions. */
+export function toAssignment(places: readonly TopicPartition[]): Record<string, number[]> {
+  const byTopic = new Map<string, number[]>()
+  for (const { topic, partition } of places) {
+    const partitions = byTopic.get(topic) ?? []
+    byTopic.set(topic, partitions)
+    partitions.push(partition)
+  }
+  const sorted = [...byTopic].sort(([left], [right]) => (left < right ? -1 : 1))
+  return Object.fromEntries(
+    sorted.map(([topic, partitions]) => [topic, partitions.sort((left, right) => left - right)]),
+  )
 }
 
 /** Records that a place in an answer needs besides its own bytes; a guess that spares growing. */

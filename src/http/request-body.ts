@@ -6,6 +6,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock } from '../kit/clock.ts'
 import { ByteSink } from '../kit/byte-sink.ts'
 import { GatewayError } from '../model/errors.ts'
+import { bodyPaceBytesMin, bodyPaceMs } from '../model/limits.ts'
+import type { BodyPaceLimits, PacedBody } from './body-pace.ts'
+import { BodyPace } from './body-pace.ts'
 import { checkCoding, codingOf, inflateBody } from './content-coding.ts'
 
 export interface BodyLimits {
@@ -15,6 +18,8 @@ export interface BodyLimits {
   readonly inFlightMax: number
   /** How long a sender may go on with a body that has been refused, ms. */
   readonly lingerMs: number
+  /** How fast a body must come. Default: as the model says. */
+  readonly pace?: BodyPaceLimits
 }
 
 const nothing = Buffer.alloc(0)
@@ -25,11 +30,15 @@ const eagerBytesMax = 256 * 1024
 export class RequestBodies {
   readonly #limits: BodyLimits
   readonly #clock: Clock
+  readonly #paceLimits: BodyPaceLimits
+  readonly #pace: BodyPace
   #inFlight = 0
 
   constructor(limits: BodyLimits, clock: Clock) {
     this.#limits = limits
     this.#clock = clock
+    this.#paceLimits = limits.pace ?? { windowMs: bodyPaceMs, bytesMin: bodyPaceBytesMin }
+    this.#pace = new BodyPace(this.#paceLimits, clock)
   }
 
   /** Bytes held now. */
@@ -41,7 +50,8 @@ export class RequestBodies {
    * The body, inflated. The caller releases its length when it is done with it. Asks a client that
    * waits for `100 Continue` to go on only once the declared length has been judged.
    *
-   * Throws BODY_TOO_LARGE, OVERLOADED when all bodies together take too much memory,
+   * Throws BODY_TOO_LARGE, OVERLOADED when all bodies together take too much memory, UNAVAILABLE for one
+   * that comes too slowly,
    * UNSUPPORTED_MEDIA_TYPE for a coding, BAD_REQUEST for damaged or cut-off bytes.
    */
   async read(request: IncomingMessage, response: ServerResponse): Promise<Buffer> {
@@ -86,21 +96,23 @@ export class RequestBodies {
       // Pieces are copied together as they come: kept one by one, a body in chunks of one byte would
       // take hundreds of times what is counted.
       let whole: ByteSink | undefined
-      let held = 0
       let settled = false
       const fail = (error: GatewayError): void => {
         if (settled) return
         settled = true
-        this.#inFlight -= held
+        this.#pace.forget(body)
+        this.#inFlight -= body.receivedBytes
         first = whole = undefined
         reject(error)
       }
+      const body: PacedBody = { receivedBytes: 0, tooSlow: () => fail(this.#tooSlow()) }
+      this.#pace.watch(body)
       // A request is heard once, so its listeners stay: taking four off costs more than they do.
       request.on('data', (chunk: Buffer) => {
         if (settled) return
-        held += chunk.length
+        body.receivedBytes += chunk.length
         this.#inFlight += chunk.length
-        if (held > this.#limits.bytesMax) fail(this.#tooLarge('more than that'))
+        if (body.receivedBytes > this.#limits.bytesMax) fail(this.#tooLarge('more than that'))
         else if (this.#inFlight > this.#limits.inFlightMax) fail(overloaded())
         else if (first === undefined) first = chunk
         else {
@@ -111,6 +123,7 @@ export class RequestBodies {
       request.on('end', () => {
         if (settled) return
         settled = true
+        this.#pace.forget(body)
         resolve(whole?.take() ?? first ?? nothing)
       })
       const onCut = (): void => {
@@ -137,6 +150,14 @@ export class RequestBodies {
     } finally {
       this.#inFlight -= packed.length
     }
+  }
+
+  #tooSlow(): GatewayError {
+    const { windowMs, bytesMin } = this.#paceLimits
+    return new GatewayError(
+      'UNAVAILABLE',
+      `The body comes too slowly: less than ${bytesMin} bytes in ${windowMs} ms.`,
+    )
   }
 
   #tooLarge(met: string): GatewayError {

@@ -26,6 +26,10 @@ export const idempotencyKeyCharsMax = 512
 export const zstdFramesMax = 1_000
 /** Bodies being read, over the whole process, bytes; above it new bodies answer OVERLOADED. */
 export const bodyBytesInFlightMax = 256 * MiB
+/** Bodies are looked at so often, ms; twice this long is the longest that a sender can be silent in one. */
+export const bodyPaceMs = 30_000
+/** What must come of a body from one look to the next: 240 bytes/s, a quarter of what GSM data calls gave. */
+export const bodyPaceBytesMin = 7_200
 
 // Reads.
 /** What an answer aims at when the caller names no limit, bytes. */

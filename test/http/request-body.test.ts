@@ -10,6 +10,7 @@ import { RequestBodies } from '../../src/http/request-body.ts'
 import { systemClock } from '../../src/kit/clock.ts'
 import { GatewayError } from '../../src/model/errors.ts'
 import { RawHttp } from '../support/raw-http.ts'
+import { ManualClock } from '../support/manual-clock.ts'
 import { until } from '../support/until.ts'
 
 const MiB = 1024 * 1024
@@ -140,4 +141,28 @@ test('a body in pieces of any size is the bytes that were sent', async () => {
   raw.write('0\r\n\r\n')
   await raw.until(new RegExp(`${sent.length} bytes$`))
   assert.ok(last?.equals(Buffer.from(sent)))
+})
+
+test('a sender of a byte now and then is told to come back, one that sends enough goes on', async () => {
+  const clock = new ManualClock()
+  bodies = new RequestBodies({ ...limits, pace: { windowMs: 1000, bytesMin: 10 } }, clock)
+  const [slow, steady, silent] = await Promise.all([1, 2, 3].map(() => RawHttp.open(port)))
+  for (const raw of [slow!, steady!, silent!]) {
+    after(() => raw.destroy())
+    raw.head('POST / HTTP/1.1', 'Host: localhost', 'Content-Length: 1000')
+  }
+  let sent = 0
+  for (let look = 0; look < 4; look++) {
+    slow!.write('x')
+    steady!.write('0123456789')
+    sent += 10 + (look < 2 ? 1 : 0)
+    await until(() => bodies.inFlightBytes >= (look < 2 ? sent : 10 * (look + 1)), 'the bytes')
+    clock.advance(1000)
+  }
+  await slow!.until(/UNAVAILABLE$/)
+  await silent!.until(/UNAVAILABLE$/)
+  assert.equal(steady!.seen, '')
+  assert.equal(bodies.inFlightBytes, 40)
+  steady!.write('x'.repeat(960))
+  await steady!.until(/1000 bytes$/)
 })

@@ -193,8 +193,8 @@ export class Oracle {
   }
 
   /** After a clean stop there is nothing in `logs/` but the folders of living topics. */
-  checkFolders(files: readonly string[]): void {
-    const names = new Set([...this.#topics.keys()])
+  checkFolders(files: readonly string[], ...others: readonly string[]): void {
+    const names = new Set([...this.#topics.keys(), ...others])
     for (const file of files) {
       const folder = /^logs\/(.+)-\d+\//.exec(file)?.[1]
       const isOurs = folder?.startsWith('__') === true

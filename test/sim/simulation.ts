@@ -17,6 +17,7 @@ import type { TopicPartition } from '../../src/model/topic.ts'
 import { SimClock } from '../support/sim-clock.ts'
 import { SimDisk } from '../support/sim-disk.ts'
 import { SimRandom } from '../support/sim-random.ts'
+import { LatestValues, latestTopic } from './latest-values.ts'
 import type { Intent } from './oracle.ts'
 import { Oracle } from './oracle.ts'
 
@@ -74,6 +75,7 @@ class Simulation {
   readonly #clock = new SimClock()
   readonly #disk: SimDisk
   readonly #oracle = new Oracle()
+  readonly #latest: LatestValues
   readonly #hash = createHash('sha256')
   readonly #hotTailBytes: number
   /** The disk operation at which this life ends; Infinity: it ends cleanly. */
@@ -95,6 +97,7 @@ class Simulation {
 
   constructor(number: number) {
     this.#random = new SimRandom(number)
+    this.#latest = new LatestValues(this.#random, this.#clock)
     this.#hotTailBytes = this.#random.pick([0, 3000, 20_000, 600_000])
     this.#disk = new SimDisk({
       schedule: (run) => this.#clock.after(this.#random.unit() * this.#random.unit() * 3, run),
@@ -149,7 +152,7 @@ class Simulation {
       this.#oracle.endLife()
       this.#clock.clear()
     }
-    this.#oracle.checkFolders([...this.#disk.files().keys()])
+    this.#oracle.checkFolders([...this.#disk.files().keys()], latestTopic)
   }
 
   #engine(): EmbeddedEngine {
@@ -249,6 +252,7 @@ class Simulation {
       this.#repeat(share * 2, () => this.#peek(engine)),
       this.#repeat(share, () => this.#commit(engine)),
       this.#repeat(share, () => this.#heartbeat(engine)),
+      this.#repeat(share, () => this.#latest.step(engine)),
     ])
   }
 
@@ -525,12 +529,14 @@ class Simulation {
     this.#oracle.checkCommits(byPartition(commits))
     this.#oracle.checkAlone(byPartition(await engine.groups.committed(alone, 'all', call)))
     this.#oracle.checkMember(await this.#memberEpoch(engine))
+    await this.#latest.check(engine)
   }
 }
 
 /** Without those that the engine makes for itself. */
 async function ownTopics(engine: EmbeddedEngine) {
-  return (await engine.topics.list('all', call)).filter(({ internal }) => !internal)
+  const topics = await engine.topics.list('all', call)
+  return topics.filter(({ internal, name }) => !internal && name !== latestTopic)
 }
 
 async function readAll(engine: EmbeddedEngine, tp: TopicPartition, logStart: number) {

@@ -29,6 +29,7 @@ export async function put(
   writes: readonly Write[],
   timestamp: number,
   codec: Codec = 'none',
+  to = tp,
 ): Promise<Written[]> {
   const records = writes.map(([key, value]) => ({
     key: Buffer.from(key),
@@ -36,7 +37,7 @@ export async function put(
     headers: [],
     timestamp,
   }))
-  const [result] = await engine.log.append([{ tp, batch: packedBatch(records, codec) }], call)
+  const [result] = await engine.log.append([{ tp: to, batch: packedBatch(records, codec) }], call)
   if (result!.error !== undefined) throw result!.error
   const { base } = result!.offsets!
   return writes.map(([key, value], i) => ({ offset: base + i, key, value }))

@@ -116,6 +116,8 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
   return new Embedded(options)
 }
 
+/** What a round of compaction adds to the journal at most, bytes. */
+const roundBytes = 1024
 /** Small, because a segment goes only when all its keys have gone. */
 const keySegmentBytes = 16 * 1024 * 1024
 
@@ -234,7 +236,10 @@ class Embedded implements EmbeddedEngine {
       meter,
       logs: () => this.#partitions.all(),
       logTimeMs: () => this.#journal.logTimeMs(),
-      mustWait: () => this.#refusal() !== undefined || this.#space.isFull,
+      mustWait: () => {
+        const refusal = this.#refusal() ?? this.#journal.refusal(roundBytes)
+        return refusal !== undefined || this.#space.isFull
+      },
       swap: (log, old, fresh, end) => this.#partitions.swap(log, old, fresh, end),
       note: (log, end, dueMs) => this.topics.noteCompacted(log, end, dueMs),
       onFailure,

@@ -12,10 +12,10 @@
 import { compactionMapBytesMax } from '../../../model/limits.ts'
 import type { Offset } from '../../../model/offset.ts'
 import { deleteHorizonOf, lastOffsetOf } from '../../../model/record-batch.ts'
+import { isPassing } from '../disk/disk.ts'
 import type { PartitionLog } from '../log/partition-log.ts'
 import { offsetsPerSegmentMax } from '../log/partition-log.ts'
 import type { Segment, SegmentRead } from '../log/segment.ts'
-import { MissingSegmentError } from '../log/segment.ts'
 import { CleanedSegment } from './cleaned-segment.ts'
 import { compactedBatch, isDelete, tryOpen } from './compact-batch.ts'
 import type { CompactionWork } from './compaction-work.ts'
@@ -276,14 +276,17 @@ class Round {
   }
 }
 
-/** A file that is not there is damage like any other; one that was removed meanwhile ends the round. */
+/**
+ * A file that is not there, or that the disk refuses to read, is damage like any other; one that was
+ * removed meanwhile ends the round.
+ */
 async function readStep(segment: Segment, from: Offset, end: Offset): Promise<SegmentRead> {
   try {
     return await segment.read(from, stepBytes, end)
   } catch (error) {
-    if (!(error instanceof MissingSegmentError)) throw error
+    if (isPassing(error)) throw error
     if (segment.isGone) throw new RoundCut()
-    return { batches: [], next: end, damage: error.message }
+    return { batches: [], next: end, damage: (error as Error).message }
   }
 }
 

@@ -8,6 +8,7 @@
  * `min.compaction.lag.ms`.
  */
 import type { Offset } from '../../../model/offset.ts'
+import { isPassing } from '../disk/disk.ts'
 import type { CompactionSettings, PartitionLog } from '../log/partition-log.ts'
 import type { Segment } from '../log/segment.ts'
 
@@ -35,14 +36,24 @@ interface Candidate extends CompactionWork {
   readonly dirtyRatio: number
 }
 
-/** What is most worth a round now; undefined when nothing is. */
+/**
+ * What is most worth a round now; undefined when nothing is. Told to `passOver` is a partition whose
+ * files cannot be read: it is no reason to stop, least of all where its topic was deleted meanwhile.
+ */
 export async function nextWork(
   logs: Iterable<PartitionLog>,
   times: WorkTimes,
+  passOver: (log: PartitionLog, error: unknown) => void,
 ): Promise<CompactionWork | undefined> {
   let best: Candidate | undefined
   for (const log of logs) {
-    const candidate = await candidateOf(log, times)
+    let candidate: Candidate | undefined
+    try {
+      candidate = await candidateOf(log, times)
+    } catch (error) {
+      if (isPassing(error)) throw error
+      passOver(log, error)
+    }
     if (candidate !== undefined && (best === undefined || isBetter(candidate, best))) {
       best = candidate
     }
@@ -60,26 +71,34 @@ async function candidateOf(log: PartitionLog, times: WorkTimes): Promise<Candida
   const settings = log.settings.compaction
   const isReady = log.isReady && !log.deleted && log.damage === undefined
   if (settings === undefined || !isReady) return undefined
-  const segments = await compactable(log, times.wallMs - settings.lagMsMin)
+  // The list of this moment: while files are read here, others take segments out of it.
+  const { segments: all } = log
+  const segments = await compactable(log, all, times.wallMs - settings.lagMsMin)
   if (segments.length === 0) return undefined
 
-  const end = endOf(log, segments.length - 1)
-  const dirty = segments.filter((_, i) => endOf(log, i) > log.compactedEnd)
+  const end = endOf(all, segments.length - 1)
+  const dirty = segments.filter((_, i) => endOf(all, i) > log.compactedEnd)
   const dirtyRatio = bytesOf(dirty) / Math.max(1, bytesOf(segments))
   const overdueMs = await overdue(dirty, times.wallMs - settings.lagMsMax)
+  // Some of them went below the log start: a later look sees what is left.
+  if (log.segments[0] !== segments[0] || log.deleted) return undefined
   const candidate = { log, settings, segments, end, overdueMs, dirtyRatio }
   const isDirty = dirty.length > 0 && dirtyRatio >= settings.dirtyRatioMin
   if (isDirty || overdueMs > 0) return { ...candidate, kind: 'dirty' }
   if (log.tombstonesDueMs > times.logTimeMs) return undefined
   const clean = segments.slice(0, segments.length - dirty.length)
   if (clean.length === 0) return undefined
-  const cleanEnd = endOf(log, clean.length - 1)
+  const cleanEnd = endOf(all, clean.length - 1)
   return { ...candidate, segments: clean, end: cleanEnd, overdueMs: 0, kind: 'tombstones' }
 }
 
 /** Segments from the first on that may be replaced and hold no record written after `youngestMs`. */
-async function compactable(log: PartitionLog, youngestMs: number): Promise<readonly Segment[]> {
-  const { segments, replayFloor } = log
+async function compactable(
+  log: PartitionLog,
+  segments: readonly Segment[],
+  youngestMs: number,
+): Promise<readonly Segment[]> {
+  const { replayFloor } = log
   let count = 0
   for (const [i, segment] of segments.entries()) {
     if (i === segments.length - 1 || segment.base >= replayFloor || segment.isGone) break
@@ -96,14 +115,15 @@ async function overdue(dirty: readonly Segment[], oldestMs: number): Promise<num
   // The default is the largest number there is: nothing is that old.
   if (oldestMs <= 0) return 0
   for (const segment of dirty) {
+    if (segment.isGone) return 0
     await segment.loadFirstTimestamp()
     if (segment.firstTimestamp >= 0) return oldestMs - segment.firstTimestamp
   }
   return 0
 }
 
-function endOf(log: PartitionLog, index: number): Offset {
-  return log.segments[index + 1]!.base
+function endOf(segments: readonly Segment[], index: number): Offset {
+  return segments[index + 1]!.base
 }
 
 function bytesOf(segments: readonly Segment[]): number {

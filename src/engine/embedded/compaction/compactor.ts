@@ -100,11 +100,14 @@ export class Compactor {
   }
 
   async #next(): Promise<CompactionWork | undefined> {
-    const { clock, logs, logTimeMs, mustWait } = this.#parts
+    const { clock, logger, logs, logTimeMs, mustWait } = this.#parts
     if (this.#pace.isStopped || mustWait()) return undefined
     // A clock that jumped ahead must not make young records look old.
     const wallMs = clock.wallMs() - Math.max(0, this.#drift.aheadMs)
-    return await nextWork(logs(), { wallMs, logTimeMs: logTimeMs() })
+    return await nextWork(logs(), { wallMs, logTimeMs: logTimeMs() }, (log, error) => {
+      if (log.deleted || this.#pace.isStopped) return
+      logger.warn({ err: error, folder: log.folder }, 'Compaction passed over a partition.')
+    })
   }
 
   /** False when the round was cut short: then it is not tried again at once. */

@@ -1,6 +1,6 @@
 /** What both index files share: entries in memory, appended to the file and synced at checkpoints. */
 import type { Disk } from '../disk/disk.ts'
-import { readWhole } from '../disk/disk.ts'
+import { isPassing, readWhole } from '../disk/disk.ts'
 
 export abstract class IndexFile {
   path: string
@@ -30,11 +30,11 @@ export abstract class IndexFile {
   }
 
   /**
-   * Loads the file. False when it is missing, cut off, out of order, or has not `expected` entries
+   * Loads the file. False when it is missing, refused by the disk, cut off, out of order, or has not `expected` entries
    * where that is known: then it holds nothing and must be rebuilt from the log.
    */
   async load(disk: Disk, expected?: number): Promise<boolean> {
-    const bytes = await readWhole(disk, this.path)
+    const bytes = await this.#read(disk)
     const wanted = expected === undefined ? bytes?.length : expected * this.#entryBytes
     if (bytes === undefined ? wanted === 0 : bytes.length >= wanted!) {
       const known = bytes?.subarray(0, wanted) ?? new Uint8Array(0)
@@ -47,6 +47,15 @@ export abstract class IndexFile {
     }
     this.clear()
     return false
+  }
+
+  async #read(disk: Disk): Promise<Uint8Array | undefined> {
+    try {
+      return await readWhole(disk, this.path)
+    } catch (error) {
+      if (isPassing(error)) throw error
+      return undefined
+    }
   }
 
   /** Forgets all entries; the next `sync` writes the file anew. */

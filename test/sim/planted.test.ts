@@ -119,9 +119,8 @@ const bugs: readonly PlantedBug[] = [
     edits: [
       {
         file: `${embedded}/log/partition-log.ts`,
-        find: `if (!this.folderNeedsSync) return
-    await this.#files.disk.syncDirectory(this.folder)`,
-        replace: 'if (!this.folderNeedsSync) return',
+        find: 'await openFiles.withRoom(() => disk.syncDirectory(this.folder))',
+        replace: 'void [disk, openFiles]',
       },
     ],
     ...lives(),

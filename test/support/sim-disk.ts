@@ -42,6 +42,9 @@ export class SimDisk implements Disk {
   readonly faults: SimFaults = {}
   /** Free space, bytes; a write that grows a file beyond it meets ENOSPC. */
   free = 100 * 1024 ** 3
+  /** Files that the process may have open at one time. */
+  descriptorsMax = Infinity
+  descriptors = 0
   /** Whether files can have a name on another disk too, as on one file system. */
   links = true
   /** Called before each operation starts; a simulation crashes at a chosen one. */
@@ -59,6 +62,7 @@ export class SimDisk implements Disk {
 
   open(path: string, options: OpenOptions = {}): Promise<DiskFile> {
     return this.#operate('open', path, () => {
+      if (this.descriptors >= this.descriptorsMax) throw systemError('EMFILE', path)
       const { folder, name } = this.#place(path)
       let node = folder.live.get(name)
       if (node === undefined) {
@@ -146,6 +150,7 @@ export class SimDisk implements Disk {
   syncDirectory(path: string): Promise<void> {
     return this.#operate('syncdir', path, () => {
       const folder = this.#find(path)
+      if (this.descriptors >= this.descriptorsMax) throw systemError('EMFILE', path)
       if (!(folder instanceof Folder)) throw systemError('ENOENT', path)
       this.#fail(this.faults.sync?.(path), path)
       folder.sync()
@@ -165,6 +170,7 @@ export class SimDisk implements Disk {
   /** The process ends; what it wrote stays in the page cache. */
   kill(chance: Chance): void {
     this.#life++
+    this.descriptors = 0
     for (const write of this.#inFlight) write.tear(chance)
     this.#inFlight.clear()
   }
@@ -226,6 +232,8 @@ export class SimDisk implements Disk {
   }
 
   #file(path: string, inode: Inode, dsync: boolean): DiskFile {
+    this.descriptors++
+    let isOpen = true
     return {
       read: (into, position) =>
         this.#operate('read', path, () => {
@@ -258,7 +266,11 @@ export class SimDisk implements Disk {
           inode.truncate(length)
         }),
       size: () => this.#operate('size', path, () => inode.live.size),
-      close: () => this.#operate('close', path, () => undefined),
+      close: () =>
+        this.#operate('close', path, () => {
+          if (isOpen) this.descriptors--
+          isOpen = false
+        }),
     }
   }
 

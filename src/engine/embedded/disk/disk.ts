@@ -71,7 +71,11 @@ export function systemCode(error: unknown): string | undefined {
 
 /** Whether trying again later may help and nothing is lost meanwhile. */
 export function isPassing(error: unknown): boolean {
-  if (error instanceof DiskFullError) return true
+  return error instanceof DiskFullError || isOutOfFiles(error)
+}
+
+/** The process, or the machine, has no descriptor left. */
+export function isOutOfFiles(error: unknown): boolean {
   const code = systemCode(error)
   return code === 'EMFILE' || code === 'ENFILE'
 }

@@ -510,7 +510,8 @@ export class PartitionLog implements BatchOwner {
       }
     }
     if (!this.folderNeedsSync) return
-    await this.#files.disk.syncDirectory(this.folder)
+    const { disk, openFiles } = this.#files
+    await openFiles.withRoom(() => disk.syncDirectory(this.folder))
     this.folderNeedsSync = false
   }
 

@@ -76,7 +76,8 @@ export class Partitions implements BatchKeeper {
   constructor(parts: PartitionsParts) {
     const { disk, clock, logger, onDiskFull, onRemoved, onFailure } = parts
     this.#disk = disk
-    this.#files = { disk, openFiles: new OpenFiles(parts.openSegments), onRoll: parts.onRoll }
+    const openFiles = new OpenFiles({ max: parts.openSegments, onFailure })
+    this.#files = { disk, openFiles, onRoll: parts.onRoll }
     this.#hotTail = new HotTail(parts.hotTailBytes)
     this.watchers = new Watchers(clock, logger)
     this.folders = new PartitionFolders(disk, logger, this.hold)

@@ -85,6 +85,11 @@ export class Segment {
   #file: Promise<DiskFile> | undefined
   #users = 0
   #unsynced = false
+  /** Syncs of the log file, one after the other. */
+  #syncing: Promise<void> = Promise.resolve()
+  #syncsUnderWay = 0
+  /** Why a sync failed: none that comes later may look as if it had not. */
+  #syncFailure: Error | undefined
   #isNewFile: boolean
   /** There was a file once: only a write makes it again, a read leaves the folder as it is. */
   #isMissing = false
@@ -116,6 +121,12 @@ export class Segment {
     return this.#users === 0 && !this.#unsynced
   }
 
+  /** One that compaction writes keeps its file: by its name it might be found in a namesake's folder. */
+  get isMerelyUnsynced(): boolean {
+    const isNamed = this.#logPath.endsWith('.log')
+    return this.#users === 0 && this.#unsynced && !this.#isGone && isNamed
+  }
+
   /** Of a sealed segment: those of one that grows stay in memory. */
   get indexBytes(): number {
     if (!this.isSealed || !this.#indexesLoaded) return 0
@@ -124,7 +135,7 @@ export class Segment {
 
   get needsSync(): boolean {
     if (this.#isGone) return false
-    if (this.#unsynced) return true
+    if (this.#unsynced || this.#syncsUnderWay > 0 || this.#syncFailure !== undefined) return true
     return this.#indexesLoaded && !(this.#index.isSynced && this.#timeIndex.isSynced)
   }
 
@@ -205,16 +216,41 @@ export class Segment {
   /** Makes what was written and the indexes durable, but not the names of new files. */
   sync(): Promise<void> {
     return this.#busy(async () => {
-      if (this.#unsynced) {
-        await this.#using(async (file) => {
-          // Bytes written during the sync need another one, so the mark goes first.
-          this.#unsynced = false
-          await file.sync()
-        })
-      }
+      await this.syncBytes()
       if (!this.#indexesLoaded) return
+      const { disk, openFiles } = this.#files
       for (const index of [this.#index, this.#timeIndex]) {
-        if (!index.isSynced && (await index.sync(this.#files.disk))) this.#hasNewName = true
+        if (index.isSynced) continue
+        if (await openFiles.withRoom(() => index.sync(disk))) this.#hasNewName = true
+      }
+    })
+  }
+
+  /**
+   * Makes what was written durable, and nothing else. Also called between checkpoints, so one after the
+   * other: who finds nothing unsynced must not go on before the sync that took the mark has succeeded.
+   */
+  syncBytes(): Promise<void> {
+    this.#syncsUnderWay++
+    const syncing = this.#syncing.then(() => this.#syncBytes())
+    this.#syncing = syncing.then(
+      () => void this.#syncsUnderWay--,
+      () => void this.#syncsUnderWay--,
+    )
+    return syncing
+  }
+
+  async #syncBytes(): Promise<void> {
+    if (this.#syncFailure !== undefined) throw this.#syncFailure
+    if (!this.#unsynced) return
+    await this.#using(async (file) => {
+      // Bytes written during the sync need another one, so the mark goes first.
+      this.#unsynced = false
+      try {
+        await file.sync()
+      } catch (error) {
+        this.#syncFailure = error instanceof Error ? error : new Error(String(error))
+        throw error
       }
     })
   }
@@ -299,11 +335,11 @@ export class Segment {
     this.maxTimestampOffset = position.maxTimestampOffset
     this.#bytesSinceEntry = position.bytesSinceEntry
     this.writtenBytes = Math.min(size, position.bytes)
-    const { disk } = this.#files
-    const whole =
+    const { disk, openFiles } = this.#files
+    const load = async (): Promise<boolean> =>
       (await this.#index.load(disk, position.indexEntries)) &&
-      (await this.#timeIndex.load(disk, position.timeEntries)) &&
-      this.#standsBelow(position)
+      (await this.#timeIndex.load(disk, position.timeEntries))
+    const whole = (await openFiles.withRoom(load)) && this.#standsBelow(position)
     this.#indexesLoaded = true
     if (!whole) await this.#remakeIndexes()
     return size >= position.bytes
@@ -374,7 +410,8 @@ export class Segment {
     })
   }
 
-  async closeFile(): Promise<void> {
+  /** Whether a file was open. */
+  async closeFile(): Promise<boolean> {
     const file = this.#file
     this.#file = undefined
     if (this.isSealed && this.#index.isSynced && this.#timeIndex.isSynced) {
@@ -382,7 +419,9 @@ export class Segment {
       this.#timeIndex.clear()
       this.#indexesLoaded = false
     }
-    if (file !== undefined) await (await file).close()
+    if (file === undefined) return false
+    await (await file).close()
+    return true
   }
 
   /** A segment that left its partition closes for good when the last one inside has come out. */
@@ -390,7 +429,7 @@ export class Segment {
     while (this.#users > 0) await this.#idle()
     this.#isGone = true
     this.#files.openFiles.forget(this)
-    await this.closeFile().catch(() => undefined)
+    await this.closeFile().catch(() => false)
   }
 
   /**
@@ -401,7 +440,7 @@ export class Segment {
     this.#isGone = true
     if (this.#users > 0) await this.#idle()
     this.#files.openFiles.forget(this)
-    await this.closeFile().catch(() => undefined)
+    await this.closeFile().catch(() => false)
   }
 
   async #read(file: DiskFile, from: Offset, bytesMax: number, end: Offset): Promise<SegmentRead> {
@@ -488,12 +527,14 @@ export class Segment {
   }
 
   async #loadIndexFiles(): Promise<void> {
-    const { disk } = this.#files
-    const whole = (await this.#index.load(disk)) && (await this.#timeIndex.load(disk))
+    const { disk, openFiles } = this.#files
+    const load = async (): Promise<boolean> =>
+      (await this.#index.load(disk)) && (await this.#timeIndex.load(disk))
+    const whole = await openFiles.withRoom(load)
     this.#indexesTrusted = false
     if (!whole) await this.#remakeIndexes()
     this.#indexesLoaded = true
-    this.#files.openFiles.touch(this)
+    openFiles.touch(this)
   }
 
   /**
@@ -577,13 +618,16 @@ export class Segment {
     return this.#busy(async () => {
       const { disk, openFiles } = this.#files
       const create = this.#isNewFile && !this.#isMissing
-      const opening = (this.#file ??= disk.open(this.#logPath, { create }))
+      const opening = (this.#file ??= openFiles.withRoom(() =>
+        disk.open(this.#logPath, { create }),
+      ))
       openFiles.touch(this)
       let file: DiskFile
       try {
         file = await opening
       } catch (error) {
         if (this.#file === opening) this.#file = undefined
+        openFiles.forget(this)
         throw systemCode(error) === 'ENOENT' ? new MissingSegmentError(this.base, error) : error
       }
       return work(file)

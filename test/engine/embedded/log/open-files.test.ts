@@ -5,16 +5,25 @@ import { OpenFiles } from '../../../../src/engine/embedded/log/open-files.ts'
 
 class File implements Closeable {
   isIdle = true
+  isMerelyUnsynced = false
   isOpen = true
   indexBytes = 0
-  closeFile(): Promise<void> {
-    this.isOpen = false
+  syncBytes(): Promise<void> {
+    this.isIdle = true
+    this.isMerelyUnsynced = false
     return Promise.resolve()
+  }
+  closeFile(): Promise<boolean> {
+    const wasOpen = this.isOpen
+    this.isOpen = false
+    return Promise.resolve(wasOpen)
   }
 }
 
+const onFailure = (cause: unknown): void => assert.fail(String(cause))
+
 test('the files used least recently are closed, down to the ceiling', () => {
-  const openFiles = new OpenFiles(2)
+  const openFiles = new OpenFiles({ max: 2, onFailure })
   const files = Array.from({ length: 5 }, () => new File())
   for (const file of files) openFiles.touch(file)
   assert.deepEqual(
@@ -24,7 +33,7 @@ test('the files used least recently are closed, down to the ceiling', () => {
 })
 
 test('files in use stay open beyond the ceiling, and are closed together once they are not', () => {
-  const openFiles = new OpenFiles(2)
+  const openFiles = new OpenFiles({ max: 2, onFailure })
   const files = Array.from({ length: 6 }, () => new File())
   for (const file of files) file.isIdle = false
   for (const file of files) openFiles.touch(file)
@@ -35,7 +44,7 @@ test('files in use stay open beyond the ceiling, and are closed together once th
 })
 
 test('large indexes close files before the ceiling on their number does', () => {
-  const openFiles = new OpenFiles(100, 1000)
+  const openFiles = new OpenFiles({ max: 100, indexBytesMax: 1000, onFailure })
   const files = Array.from({ length: 5 }, () => new File())
   for (const file of files) {
     file.indexBytes = 400

@@ -18,6 +18,7 @@ import { errorCodes } from '../src/model/errors.ts'
 import type { ErrorCode } from '../src/model/errors.ts'
 import { nativeErrors } from '../src/http/native/errors.ts'
 import { v2Errors } from '../src/http/v2/errors.ts'
+import { v3Errors } from '../src/http/v3/errors.ts'
 import { closeAfter, closeCodes, pushAnswers } from '../src/push/close-codes.ts'
 import { tableRows } from './support/doc-table.ts'
 import { readSources, violations } from './support/import-law.ts'
@@ -37,6 +38,8 @@ test('each rule of the law catches a planted violation', () => {
     ['format/x.ts', `import type { A } from '../access/origin.ts'`, /imports go down only/],
     ['http/x.ts', `import '../push/y.ts'`, /imports go down only/],
     ['http/native/x.ts', `import type { A } from '../v2/y.ts'`, /strangers/],
+    ['http/v3/x.ts', `import type { A } from '../v2/y.ts'`, /strangers/],
+    ['http/native/x.ts', `import type { A } from '../v3/y.ts'`, /strangers/],
     ['engine/x.ts', `import '../engine/embedded/y.ts'`, /a port does not know its adapters/],
     ['consume/x.ts', `import '../engine/embedded/y.ts'`, /only app names adapters/],
     ['http/x.ts', `import '../consume/redis-session-store.ts'`, /only app names adapters/],
@@ -167,6 +170,7 @@ test('docs/errors.md shows every error code and its answer on every surface', ()
     // What cannot arise on a surface repeats the answer of INTERNAL there.
     const native = String(nativeErrors[code])
     const v2 = v2Errors[code].slice(0, 2).join(' / ')
+    const v3 = v3Errors[code].slice(0, 2).join(' / ')
     const socket = socketAnswer(code)
     return {
       code,
@@ -174,6 +178,7 @@ test('docs/errors.md shows every error code and its answer on every surface', ()
       applied,
       native: [native, native === '500' ? '–' : native],
       v2: [v2, v2 === '500 / 500' ? '–' : v2],
+      v3: [v3, v3 === '500 / 500' ? '–' : v3],
       socket: [socket, socket === socketAnswer('INTERNAL') ? '–' : socket],
     }
   })
@@ -182,12 +187,13 @@ test('docs/errors.md shows every error code and its answer on every surface', ()
     rows.map(([code]) => code),
     expected.map(({ code }) => code),
   )
-  for (const [code, , retriable, applied, native = '', v2 = '', socket = ''] of rows) {
+  for (const [code, , retriable, applied, native = '', v2 = '', v3 = '', socket = ''] of rows) {
     const row = expected.find((each) => each.code === code)
     assert.ok(row !== undefined)
     assert.deepEqual([retriable, applied], [row.retriable, row.applied], code)
     assert.ok(row.native.includes(native), `${code}: native is ${row?.native[0]}`)
     assert.ok(row.v2.includes(v2), `${code}: v2 is ${row.v2[0]}`)
+    assert.ok(row.v3.includes(v3), `${code}: v3 is ${row.v3[0]}`)
     assert.ok(row.socket.includes(socket), `${code}: the socket's is ${row.socket[0]}`)
   }
 })

@@ -3,6 +3,7 @@ import type { CallOptions } from '../engine/call.ts'
 import type { Log, OffsetWord } from '../engine/log.ts'
 import type {
   ConfigChange,
+  ConfigEntry,
   DryRun,
   PartitionDescription,
   TopicDescription,
@@ -78,12 +79,11 @@ export class TopicAdmin {
 
   /** Topics ordered by name, at most `limit` of them, behind the one that `after` names. */
   async list(
-    _principal: Principal,
+    principal: Principal,
     { limit = listLimitDefault, after }: { readonly limit?: number; readonly after?: string } = {},
   ): Promise<TopicPage> {
-    const visible = (await this.#topics.list('all', call))
-      .filter(({ name }) => !isInternalTopic(name) && (after === undefined || name > after))
-      .sort((left, right) => (left.name < right.name ? -1 : 1))
+    const all = await this.all(principal)
+    const visible = after === undefined ? all : all.filter(({ name }) => name > after)
     const topics = visible.slice(0, limit)
     return { topics, next: visible.length > limit ? topics.at(-1)!.name : null }
   }
@@ -110,8 +110,24 @@ export class TopicAdmin {
    */
   async create(
     _principal: Principal,
-    { name, partitions, replicationFactor, configs, ifNotExists }: TopicWish,
+    wish: TopicWish,
   ): Promise<{ readonly topic: TopicFacts; readonly created: boolean }> {
+    const error = await this.#make(wish, call)
+    if (error !== undefined && !(wish.ifNotExists && error.code === 'TOPIC_EXISTS')) throw error
+    return { topic: await this.#facts(await this.#find(wish.name)), created: error === undefined }
+  }
+
+  /** Throws what `create` would throw, and makes nothing. */
+  async checkCreate(_principal: Principal, wish: TopicWish): Promise<void> {
+    const error = await this.#make(wish, { ...call, validateOnly: true })
+    if (error !== undefined) throw error
+  }
+
+  /** Resolves to what the engine says against it. */
+  async #make(
+    { name, partitions, replicationFactor, configs }: TopicWish,
+    options: CallOptions & DryRun,
+  ): Promise<GatewayError | undefined> {
     if (!isTopicName(name)) {
       throw new GatewayError(
         'BAD_REQUEST',
@@ -130,11 +146,9 @@ export class TopicAdmin {
           ...(configs === undefined ? {} : { config: configs }),
         },
       ],
-      call,
+      options,
     )
-    const error = outcome?.error
-    if (error !== undefined && !(ifNotExists && error.code === 'TOPIC_EXISTS')) throw error
-    return { topic: await this.#facts(await this.#find(name)), created: error === undefined }
+    return outcome?.error
   }
 
   /**
@@ -235,6 +249,30 @@ export class TopicAdmin {
       throw noPartition({ name, partitions }, partition)
     }
     return { start: found.start, end: found.end }
+  }
+
+  /** All settings of a topic, with where they come from. Throws UNKNOWN_TOPIC. */
+  async configs(_principal: Principal, name: string): Promise<readonly ConfigEntry[]> {
+    await this.#find(name)
+    return await this.#topics.configs({ type: 'topic', name }, call)
+  }
+
+  /** What a topic has that says nothing itself. */
+  async defaultConfigs(_principal: Principal): Promise<readonly ConfigEntry[]> {
+    return await this.#topics.configs({ type: 'new-topic' }, call)
+  }
+
+  /** Every topic without its configuration and ends, ordered by name. */
+  async all(_principal: Principal): Promise<readonly TopicDescription[]> {
+    const all = await this.#topics.list('all', call)
+    return all
+      .filter(({ name }) => !isInternalTopic(name))
+      .sort((left, right) => (left.name < right.name ? -1 : 1))
+  }
+
+  /** One topic without its configuration and ends. Throws UNKNOWN_TOPIC. */
+  async find(_principal: Principal, name: string): Promise<TopicDescription> {
+    return await this.#find(name)
   }
 
   /** Ids of the nodes behind the engine. */

@@ -5,6 +5,7 @@
  */
 import type { OriginRules } from '../access/origin.ts'
 import { BackupAdmin } from '../admin/backups.ts'
+import { ClusterAdmin } from '../admin/cluster.ts'
 import { GroupAdmin } from '../admin/groups.ts'
 import { TopicAdmin } from '../admin/topics.ts'
 import { Consumers } from '../consume/consumers.ts'
@@ -113,6 +114,7 @@ export function createGateway(input: ConfigInput = {}, parts: GatewayParts = {})
   const server = createHttpServer({
     ...tools,
     topics: new TopicAdmin({ topics, log }),
+    cluster: new ClusterAdmin({ topics }),
     backups: new BackupAdmin({ backups: engine.backups, isAllowed: mayBackUp(config) }),
     groups: new GroupAdmin({ groups, topics, log }),
     producer,

@@ -47,11 +47,16 @@ export interface TopicDescription {
 }
 
 export type ConfigOwner =
-  { readonly type: 'topic'; readonly name: string } | { readonly type: 'engine' }
+  | { readonly type: 'topic'; readonly name: string }
+  /** What a topic has that is made now and says nothing itself. Cannot be altered. */
+  | { readonly type: 'new-topic' }
+  | { readonly type: 'engine' }
 
 export interface ConfigEntry {
   readonly name: string
   readonly value: string | null
+  /** What holds where nothing is set; null when there is no such value. */
+  readonly fallback: string | null
   readonly source: 'topic' | 'engine' | 'default'
   readonly readOnly: boolean
   readonly sensitive: boolean

@@ -88,6 +88,16 @@ export function routeUrl(path: string): string {
   return path.replaceAll(':', '::').replaceAll(/\{([^}]+)\}/g, ':$1')
 }
 
+/**
+ * Some clients percent-encode the colon of `records:batch`, which means the same there (RFC 3986 §2.2
+ * leaves it to us); the router would take it for a name. Only such an end of a path is touched.
+ */
+export function withPlainColon(url: string): string {
+  return url.includes('%3') ? url.replace(encodedColon, '$1:$2') : url
+}
+
+const encodedColon = /^([^?]*\/[a-z-]+)%3[Aa]([a-z]+(?:\?|$))/
+
 class ContractRoute {
   readonly #operation: ContractOperation
   readonly #handler: (call: Call) => Promise<AnyAnswer>
@@ -129,8 +139,10 @@ class ContractRoute {
       if (body !== undefined) {
         call.mediaType = mediaTypeOf(request.raw.headers['content-type'])
         if (!body.raw) this.#checkMediaType(call, body)
+        const charset = this.#surface.charsetOf?.(request.raw.headers['content-type'])
         call.bytes = await bodies.read(request.raw, response)
         held = call.bytes.length
+        if (charset === 'latin1') call.bytes = Buffer.from(call.bytes.toString('latin1'))
         if (!body.raw) this.#checkBody(call, body)
       }
       await this.#send(response, headers, await this.#handler(call))

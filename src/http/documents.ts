@@ -8,6 +8,7 @@ const root = new URL('../../', import.meta.url)
 export interface Documents {
   readonly native: ContractDocument
   readonly v2: ContractDocument
+  readonly v3: ContractDocument
   /** docs/errors.md: where the `type` of every problem leads. */
   readonly errors: string
 }
@@ -17,6 +18,7 @@ export function loadDocuments(): Documents {
   return {
     native: new ContractDocument('native', read('openapi/native.yaml')),
     v2: new ContractDocument('v2', read('openapi/v2.yaml')),
+    v3: new ContractDocument('v3', read('openapi/v3.yaml')),
     errors: read('docs/errors.md'),
   }
 }

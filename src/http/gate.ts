@@ -20,6 +20,7 @@ import type { GatewayState } from './ops.ts'
 import { opsPaths } from './ops.ts'
 import type { RequestBodies } from './request-body.ts'
 import { v2Surface } from './v2/errors.ts'
+import { v3Surface } from './v3/errors.ts'
 
 export interface GateParts {
   readonly state: () => GatewayState
@@ -171,8 +172,9 @@ export class Gate {
   }
 }
 
-/** The native API has `/v1`, operations and documents; all other paths are v2's. */
+/** The native API has `/v1`, operations and documents, v3 has `/v3`; all other paths are v2's. */
 function surfaceOf(path: string): Surface {
+  if (/^\/v3(\/|$)/.test(path)) return v3Surface
   return /^\/(v1|openapi|docs|healthz|readyz|metrics)(\/|$)/.test(path) ? nativeSurface : v2Surface
 }
 

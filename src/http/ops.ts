@@ -63,6 +63,7 @@ export function registerOps(server: FastifyInstance, parts: OpsParts): void {
   })
   text('/openapi/native.yaml', 'application/yaml', documents.native.text)
   text('/openapi/v2.yaml', 'application/yaml', documents.v2.text)
+  text('/openapi/v3.yaml', 'application/yaml', documents.v3.text)
   text('/docs/errors', plainText, documents.errors)
 }
 

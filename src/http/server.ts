@@ -1,5 +1,5 @@
 /**
- * The REST door: one Fastify server with the native and v2 contracts, operations and documents.
+ * The REST door: one Fastify server with the native, v2 and v3 contracts, operations and documents.
  * Every request passes one gate (Host and Origin, readiness) and every answer, refusals included,
  * carries its request id and the body that its surface promises.
  */
@@ -8,6 +8,7 @@ import fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import type { OriginRules } from '../access/origin.ts'
 import type { BackupAdmin } from '../admin/backups.ts'
+import type { ClusterAdmin } from '../admin/cluster.ts'
 import type { GroupAdmin } from '../admin/groups.ts'
 import type { TopicAdmin } from '../admin/topics.ts'
 import type { Consumers } from '../consume/consumers.ts'
@@ -26,7 +27,7 @@ import {
 import { anonymous } from '../model/principal.ts'
 import type { Producer } from '../produce/producer.ts'
 import type { HttpMeter, RouterParts } from './contract-router.ts'
-import { bindContract, silentHttpMeter } from './contract-router.ts'
+import { bindContract, silentHttpMeter, withPlainColon } from './contract-router.ts'
 import type { Documents } from './documents.ts'
 import { loadDocuments } from './documents.ts'
 import { AnswersInFlight } from './exchange/answers-in-flight.ts'
@@ -42,12 +43,15 @@ import { RequestBodies } from './request-body.ts'
 import { refuseUnreadable } from './unreadable.ts'
 import { v2Surface } from './v2/errors.ts'
 import { v2Handlers } from './v2/handlers.ts'
+import { v3Surface } from './v3/errors.ts'
+import { v3Handlers } from './v3/handlers.ts'
 
 export interface HttpServerParts {
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
   readonly topics: TopicAdmin
+  readonly cluster: ClusterAdmin
   readonly backups: BackupAdmin
   readonly groups: GroupAdmin
   readonly producer: Producer
@@ -117,6 +121,7 @@ export function createHttpServer(parts: HttpServerParts): FastifyInstance {
     connectionTimeout: idleConnectionMs,
     keepAliveTimeout: keepAliveMs,
     http: httpOptions,
+    rewriteUrl: ({ url = '/' }) => withPlainColon(url),
     frameworkErrors: (error, request, reply) => {
       const code = error.code === 'FST_ERR_MAX_PARAM_LENGTH' ? 'NOT_FOUND' : 'BAD_REQUEST'
       gate.refuse(request, reply, new GatewayError(code, 'The path of the request cannot be used.'))
@@ -159,7 +164,8 @@ export function createHttpServer(parts: HttpServerParts): FastifyInstance {
   const surfaces = { ...parts, answers, publicUrl: parts.origins.publicUrl }
   bindContract(server, documents.native, nativeHandlers(surfaces), nativeSurface, router)
   bindContract(server, documents.v2, v2Handlers(surfaces), v2Surface, router)
-  gate.learnRoutes([documents.native, documents.v2])
+  bindContract(server, documents.v3, v3Handlers(surfaces), v3Surface, router)
+  gate.learnRoutes([documents.native, documents.v2, documents.v3])
   server.addHook('preClose', (done) => {
     waiting.drain()
     done()

@@ -25,7 +25,10 @@ export class ContractWitness {
   constructor(document: ContractDocument) {
     this.#document = document
     this.#root = parse(document.text, { maxAliasCount: -1 }) as Json
-    this.#operations = document.operations.map(({ path, method }) => ({
+    // A fixed name goes before a parameter, as for the router.
+    const parameters = ({ path }: { readonly path: string }): number => path.split('{').length
+    const specific = [...document.operations].sort((a, b) => parameters(a) - parameters(b))
+    this.#operations = specific.map(({ path, method }) => ({
       path: new RegExp(`^${path.replaceAll(/\{[^}]+\}/g, '[^/]+')}$`),
       method,
       pointer: `/paths/${escaped(path)}/${method.toLowerCase()}`,

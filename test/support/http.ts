@@ -2,6 +2,7 @@
 import type { AddressInfo } from 'node:net'
 import request from 'supertest'
 import { BackupAdmin } from '../../src/admin/backups.ts'
+import { ClusterAdmin } from '../../src/admin/cluster.ts'
 import { GroupAdmin } from '../../src/admin/groups.ts'
 import { TopicAdmin } from '../../src/admin/topics.ts'
 import { Consumers } from '../../src/consume/consumers.ts'
@@ -44,7 +45,8 @@ export type TestHttpOptions = Partial<
 >
 
 const documents = loadDocuments()
-const witnesses = [new ContractWitness(documents.native), new ContractWitness(documents.v2)]
+const { native, v2, v3 } = documents
+const witnesses = [native, v2, v3].map((document) => new ContractWitness(document))
 
 export async function openTestHttp(options: TestHttpOptions = {}): Promise<TestHttp> {
   const opened = await openTestEngine()
@@ -65,6 +67,7 @@ export async function openTestHttp(options: TestHttpOptions = {}): Promise<TestH
     logger,
     documents,
     topics: new TopicAdmin({ topics, log }),
+    cluster: new ClusterAdmin({ topics }),
     backups: new BackupAdmin({ backups: engine.backups, isAllowed: true }),
     groups: new GroupAdmin({ groups, topics, log }),
     producer: new Producer({ log, topics, transactions, clock, random }),

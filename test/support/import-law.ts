@@ -19,7 +19,11 @@ const floors: readonly (readonly string[])[] = [
 ]
 
 /** Parallel rooms inside a room: neither knows the other. */
-const strangers: readonly (readonly [string, string])[] = [['http/native', 'http/v2']]
+const strangers: readonly (readonly [string, string])[] = [
+  ['http/native', 'http/v2'],
+  ['http/native', 'http/v3'],
+  ['http/v2', 'http/v3'],
+]
 
 /** The port knows none of its answers. */
 const ports: readonly (readonly [port: string, adapters: string])[] = [

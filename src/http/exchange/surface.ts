@@ -1,4 +1,4 @@
-/** What one surface (native, v2) has of its own: how it refuses, how it shows errors. */
+/** What one surface (native, v2, v3) has of its own: how it refuses, how it shows errors. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { GatewayError } from '../../model/errors.ts'
 import type { AnswerHeaders } from './answer.ts'
@@ -19,12 +19,17 @@ export interface Refusal {
 }
 
 export interface Surface {
-  readonly name: 'native' | 'v2'
+  readonly name: 'native' | 'v2' | 'v3'
   /** Of answers whose body the router writes. */
   readonly contentType: string
-  /** v2 clients may send parameters that their proxy ignores; on the native API that is a mistake. */
+  /** v2 and v3 clients may send parameters that their proxy ignores; on the native API that is a mistake. */
   readonly unknownParameters: 'refuse' | 'ignore'
   refuse(refusal: Refusal): GatewayError
+  /**
+   * Which of the two a body is written in, by its `Content-Type`. Absent: UTF-8, whatever it says.
+   * Throws BAD_REQUEST for a charset that is not known.
+   */
+  charsetOf?(contentType: string | undefined): Charset
   /** Throws NOT_ACCEPTABLE where the surface takes `Accept` seriously. */
   checkAccept(accept: string | undefined): void
   /** Writes the error's status, headers and body. */
@@ -42,6 +47,8 @@ export interface Surface {
     about: ErrorContext,
   ): void
 }
+
+export type Charset = 'utf8' | 'latin1'
 
 export interface ErrorContext {
   readonly requestId: string

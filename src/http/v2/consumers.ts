@@ -6,9 +6,10 @@ import { ByteSink } from '../../kit/byte-sink.ts'
 import type { Logger } from '../../kit/logger.ts'
 import { GatewayError } from '../../model/errors.ts'
 import { waitMsMax } from '../../model/limits.ts'
+import { acceptedTypes } from '../exchange/accept.ts'
 import { baseUrl } from '../exchange/base-url.ts'
 import type { CallContext } from '../exchange/call.ts'
-import { V2Error, acceptedTypes } from './errors.ts'
+import { V2Error } from './errors.ts'
 import type { Included, V2Format } from './wire.ts'
 import {
   toBoolean,

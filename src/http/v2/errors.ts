@@ -1,6 +1,7 @@
 /** The v2 contract's answer to every error code. A code without a row here does not compile. */
 import type { ErrorCode } from '../../model/errors.ts'
 import { GatewayError } from '../../model/errors.ts'
+import { acceptedTypes } from '../exchange/accept.ts'
 import { sendWhole } from '../exchange/answer.ts'
 import type { ErrorContext, Refusal, Surface } from '../exchange/surface.ts'
 import { retryAfterSeconds } from '../exchange/surface.ts'
@@ -160,16 +161,6 @@ const acceptable = new Set([
   'application/vnd.kafka.json.v2+json',
   'application/vnd.kafka.binary.v2+json',
 ])
-
-/** The media types of an `Accept` header in its own order; those refused by `q=0` are left out. */
-export function acceptedTypes(accept: string): string[] {
-  const types: string[] = []
-  for (const part of accept.split(',')) {
-    const [type = '', ...parameters] = part.split(';').map((piece) => piece.trim().toLowerCase())
-    if (type !== '' && !parameters.some((piece) => /^q=0(\.0*)?$/.test(piece))) types.push(type)
-  }
-  return types
-}
 
 function checkAccept(accept: string | undefined): void {
   if (accept === undefined || accept.trim() === '' || accept === '*/*') return

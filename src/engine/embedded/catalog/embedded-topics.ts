@@ -138,11 +138,13 @@ export class EmbeddedTopics implements Topics {
       return Object.entries(this.#parts.engineConfig).map(([name, value]) => ({
         name,
         value,
+        fallback: null,
         source: 'engine',
         readOnly: true,
         sensitive: false,
       }))
     }
+    if (of.type === 'new-topic') return configEntries({})
     const topic = this.#parts.catalog.byName(of.name)
     const entries = topic === undefined ? [] : configEntries(topic.config)
     await this.#parts.journal.settled()
@@ -155,7 +157,7 @@ export class EmbeddedTopics implements Topics {
     changes: readonly ConfigChange[],
     options: CallOptions & DryRun,
   ): Promise<void> {
-    if (of.type === 'engine') {
+    if (of.type !== 'topic') {
       throw new GatewayError(
         'INVALID_CONFIG',
         'The settings of the engine are fixed while it runs.',

@@ -107,6 +107,7 @@ export function configEntries(config: TopicConfig): ConfigEntry[] {
   return Object.entries(rules).map(([name, { fallback }]) => ({
     name,
     value: config[name] ?? fallback,
+    fallback,
     source: config[name] === undefined ? 'default' : 'topic',
     readOnly: false,
     sensitive: false,

@@ -38,12 +38,24 @@ export function ownRecord(tp: TopicPartition, record: StoredRecord): ReadRecord 
 }
 
 /** Whether a record has one of the keys; without keys every record does. */
-export function keyFilter(
-  keys: readonly Uint8Array[] | undefined,
-): (record: StoredRecord) => boolean {
+function keyFilter(keys: readonly Uint8Array[] | undefined): (record: StoredRecord) => boolean {
   if (keys === undefined) return () => true
   const wanted = new Set(keys.map(toText))
   return ({ key }) => key !== null && wanted.has(toText(key))
+}
+
+/** What a read asks of its records: one of the keys, and the filter. */
+export function recordFilter({
+  keys,
+  filter,
+}: {
+  readonly keys?: readonly Uint8Array[]
+  readonly filter?: (record: StoredRecord) => boolean
+}): (record: StoredRecord) => boolean {
+  if (filter === undefined) return keyFilter(keys)
+  if (keys === undefined) return filter
+  const hasKey = keyFilter(keys)
+  return (record) => hasKey(record) && filter(record)
 }
 
 /** One character a byte, so that equal texts mean equal bytes. */

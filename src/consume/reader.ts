@@ -20,10 +20,11 @@ import type { StoredRecord } from '../model/record.ts'
 import type { TopicPartition } from '../model/topic.ts'
 import type { Gap, OnGap } from './gap.ts'
 import { gapError } from './gap.ts'
+import type { RecordFilter } from './filter.ts'
 import { LastRecords } from './last-records.ts'
 import { fetchOrWait } from './partition-fetch.ts'
 import type { ReadRecord } from './read-record.ts'
-import { keyFilter, ownRecord, placed, recordBytes } from './read-record.ts'
+import { recordFilter, ownRecord, placed, recordBytes } from './read-record.ts'
 import type { Run } from './run.ts'
 import { missingPart, readRun } from './run.ts'
 import type { PartitionPlace, ReadTopic, TopicScope } from './scope.ts'
@@ -48,6 +49,8 @@ export interface ReadRequest {
   readonly bytesMax?: number
   /** Only records with one of these keys. */
   readonly keys?: readonly Uint8Array[]
+  /** Only records that it lets pass; asked after `keys`. */
+  readonly filter?: RecordFilter
   /** `fail` throws OFFSET_OUT_OF_RANGE, EPOCH_MISMATCH or CORRUPT_BATCH where `continue` tells a gap. */
   readonly onGap: OnGap
   /** Ends the wait early. */
@@ -264,7 +267,7 @@ export class Reader {
     const last = new LastRecords(this.#log, {
       countMax: Math.min(count, request.recordsMax ?? readRecordsMax),
       bytesMax: Math.min(request.bytesMax ?? readBytesMax, readBytesMax),
-      matches: keyFilter(request.keys),
+      matches: recordFilter(request),
       onGap: request.onGap,
     })
     await last.collect(scopes, untils)
@@ -327,7 +330,7 @@ class Sweep {
     this.#recordsMax = Math.min(request.recordsMax ?? readRecordsMax, readRecordsMax)
     this.#bytesMax = Math.min(request.bytesMax ?? readBytesDefault, readBytesMax)
     this.#onGap = request.onGap
-    this.#matches = keyFilter(request.keys)
+    this.#matches = recordFilter(request)
   }
 
   /** No further record has room, or enough was searched. */

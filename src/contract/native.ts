@@ -229,6 +229,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/records/read": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read records of several topics, with a filter
+         * @description The same read with everything in the body: for filters, for many keys or topics, and for a
+         *     position that is too long for a URL. `Accept: application/x-ndjson` makes it an export.
+         */
+        post: operations["queryRecords"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/groups": {
         parameters: {
             query?: never;
@@ -476,6 +497,50 @@ export interface components {
             starts: {
                 [key: string]: components["schemas"]["Offset"];
             };
+        };
+        ReadQuery: {
+            topics: components["schemas"]["TopicName"][];
+            /** @description Reads only these partitions; `topics` then names one topic. */
+            partitions?: components["schemas"]["PartitionId"][];
+            /**
+             * @description The words of the query parameter `from`.
+             * @default earliest
+             */
+            from: string;
+            /** @description The words of the query parameter `until`. */
+            until?: string;
+            /** @default 0 */
+            waitMs: number;
+            maxRecords?: number;
+            /** @default 1048576 */
+            maxBytes: number;
+            keys?: string[];
+            filter?: components["schemas"]["Filter"];
+            format?: components["schemas"]["OutFormat"];
+            /**
+             * @default continue
+             * @enum {string}
+             */
+            onGap: "continue" | "fail";
+        };
+        /**
+         * @description A node: `{"all":[…]}`, `{"any":[…]}`, `{"not":…}`, or a test `{"field","op","value"}`. Lists hold
+         *     nodes. At most 32 nodes, 64 items in a list, 8 steps in a field. What is wrong with a filter is
+         *     422 `INVALID_FILTER`.
+         *
+         *     A field is `key`, `headers.<name>`, `value`, or a path into a JSON value: `value.items.0.sku`. A
+         *     member that is missing or of another type than `value` makes every test false but `exists`.
+         *     Numbers beyond ±2^53 compare by their digits, strings by their UTF-8 bytes.
+         */
+        Filter: {
+            all?: unknown[];
+            any?: unknown[];
+            not?: unknown;
+            field?: string;
+            /** @description One of eq, ne, lt, le, gt, ge, in, prefix, exists. */
+            op?: string;
+            /** @description A string, number, boolean or null; a list of them for `in`; true (default) or false for `exists`. */
+            value?: unknown;
         };
         RecordHeader: {
             name: string;
@@ -1676,6 +1741,38 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            /** @description Records in offset order of each partition; none when nothing came in time. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    "Ebbgate-Position": components["headers"]["Position"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadAnswer"];
+                    "application/x-ndjson": string;
+                };
+            };
+            400: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            410: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    queryRecords: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReadQuery"];
+                "application/x-www-form-urlencoded": components["schemas"]["ReadQuery"];
+            };
+        };
         responses: {
             /** @description Records in offset order of each partition; none when nothing came in time. */
             200: {

@@ -33,6 +33,8 @@ export interface ContractOperation {
   readonly path: string
   /** The document's `x-ebbgate-appends`: the operation writes records. */
   readonly appends: boolean
+  /** A GET or HEAD, or the document's `x-ebbgate-reads`: the answer holds what users stored. */
+  readonly reads: boolean
   /** The document's `x-ebbgate-no-head`: reading moves something, so HEAD must not do it unseen. */
   readonly noHead: boolean
   /** The document's `x-ebbgate-any-accept`: answered as it is, whatever the client would rather have. */
@@ -121,6 +123,7 @@ export class ContractDocument {
       method: method.toUpperCase(),
       path,
       appends: operation['x-ebbgate-appends'] === true,
+      reads: method === 'get' || method === 'head' || operation['x-ebbgate-reads'] === true,
       noHead: operation['x-ebbgate-no-head'] === true,
       anyAccept: operation['x-ebbgate-any-accept'] === true,
       checkParams: this.#parameterCheck('path', parameters),

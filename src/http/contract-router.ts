@@ -103,7 +103,6 @@ class ContractRoute {
   readonly #handler: (call: Call) => Promise<AnyAnswer>
   readonly #surface: Surface
   readonly #parts: RouterParts
-  readonly #reads: boolean
 
   constructor(
     operation: ContractOperation,
@@ -115,7 +114,6 @@ class ContractRoute {
     this.#handler = handler as (call: Call) => Promise<AnyAnswer>
     this.#surface = surface
     this.#parts = parts
-    this.#reads = operation.method === 'GET' || operation.method === 'HEAD'
   }
 
   /** Never rejects. */
@@ -124,7 +122,7 @@ class ContractRoute {
     const startedMs = clock.monotonicMs()
     const response = reply.raw
     const headers: AnswerHeaders = { 'ebbgate-request-id': request.id }
-    if (this.#reads) {
+    if (this.#operation.reads) {
       headers['cache-control'] = 'no-store'
       // What users stored must never be taken for a page or a script.
       headers['x-content-type-options'] = 'nosniff'

@@ -38,6 +38,12 @@ export const readBytesMax = 32 * MiB
 export const readRecordsMax = 10_000
 /** A longer position is told in the body alone: clients and proxies refuse large heads, characters. */
 export const positionHeaderCharsMax = 2_000
+/** Nodes of one filter: each is looked at for each record. */
+export const filterNodesMax = 32
+/** Items of one list in a filter. */
+export const filterListMax = 64
+/** Steps of one field path in a filter. */
+export const filterStepsMax = 8
 /** Longest long poll, ms. */
 export const waitMsMax = 60_000
 /** `last:n` looks back over at most this many records. */

@@ -10,7 +10,8 @@ import type { AnswersInFlight } from '../exchange/answers-in-flight.ts'
 import type { CallContext } from '../exchange/call.ts'
 import { backupHandlers } from './backup.ts'
 import { groupHandlers } from './groups.ts'
-import { recordHandlers } from './records.ts'
+import { produceHandlers } from './produce.ts'
+import { readHandlers } from './reads.ts'
 import type { GatewayFacts } from './root.ts'
 import { rootHandlers } from './root.ts'
 import { topicHandlers } from './topics.ts'
@@ -32,7 +33,8 @@ export function nativeHandlers(parts: NativeParts): Handlers<operations, CallCon
     ...rootHandlers(parts.facts),
     ...topicHandlers(parts.topics),
     ...backupHandlers(parts.backups),
-    ...recordHandlers(parts),
+    ...produceHandlers(parts),
+    ...readHandlers(parts),
     ...groupHandlers(parts.groups),
   }
 }

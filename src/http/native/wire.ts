@@ -118,3 +118,8 @@ export function writeExportEnd(
   }
   return Buffer.from(`${JSON.stringify(end)}\n`)
 }
+
+/** A client that names the type gets lines; one that takes anything gets JSON. */
+export function wantsLines(accept: string | undefined): boolean {
+  return accept !== undefined && /\bapplication\/x-ndjson\b/i.test(accept)
+}

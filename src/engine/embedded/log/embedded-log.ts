@@ -267,11 +267,29 @@ export class EmbeddedLog implements Log {
 
   async #newest(log: PartitionLog): Promise<StoredRecord | undefined> {
     if (log.logStart === log.readableEnd) return undefined
-    const best = await log.maxTimestampBatch()
-    if (best === undefined) return undefined
-    if (best.lastOffset >= log.readableEnd) await this.#parts.journal.settled()
+    const { timestamp, lastOffset, cutEnd } = await log.newest()
+    if (lastOffset >= log.readableEnd) await this.#parts.journal.settled()
+    const inCut = cutEnd === undefined ? undefined : await this.#newestBelow(log, cutEnd)
+    if (timestamp < 0 || (inCut?.timestamp ?? -1) >= timestamp) return inCut
     // Not by the offset of its batch: in memory and in a compacted segment batches end elsewhere.
-    return await this.#atTime(log, best.timestamp)
+    return (await this.#atTime(log, timestamp)) ?? inCut
+  }
+
+  /** Of a segment that the log start cuts through no index says what is latest in the rest of it. */
+  async #newestBelow(log: PartitionLog, end: Offset): Promise<StoredRecord | undefined> {
+    let newest: StoredRecord | undefined
+    for (let at = log.logStart; at < end;) {
+      const read = await this.#read(log, at, scanBytes)
+      for (const batch of read.batches) {
+        if (maxTimestampOf(batch) <= (newest?.timestamp ?? -1)) continue
+        for (const record of readRecords(batch)) {
+          const isIn = record.offset >= log.logStart && record.offset < end
+          if (isIn && record.timestamp > (newest?.timestamp ?? -1)) newest = record
+        }
+      }
+      at = Math.max(read.next, at + 1)
+    }
+    return newest
   }
 
   async #trim(

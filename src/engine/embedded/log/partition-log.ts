@@ -86,6 +86,15 @@ export interface SegmentRun {
   readonly bytes: number
 }
 
+export interface NewestPlace {
+  /** -1: nowhere but, perhaps, below `cutEnd`. */
+  readonly timestamp: number
+  /** Of the batch that holds it. */
+  readonly lastOffset: Offset
+  /** The log start lies within a segment that may hold a later one between there and here. */
+  readonly cutEnd?: Offset
+}
+
 export interface PartitionParts {
   readonly tp: TopicPartition
   readonly topicId: string
@@ -326,22 +335,14 @@ export class PartitionLog implements BatchOwner {
     }
   }
 
-  /** The last offset of the batch with the largest timestamp that readers may see. */
-  async maxTimestampBatch(): Promise<{ timestamp: number; lastOffset: Offset } | undefined> {
-    let best: { timestamp: number; lastOffset: Offset } | undefined
-    const last = this.#segments.length - 1
-    for (const [i, segment] of this.#segments.entries()) {
-      if (i < last && !segment.isGone) await segment.loadMaxTimestamp()
-      const { maxTimestamp: timestamp, maxTimestampOffset: lastOffset } = segment
-      if (lastOffset >= this.logStart && timestamp > (best?.timestamp ?? -1)) {
-        best = { timestamp, lastOffset }
-      }
+  /** Where the record with the largest timestamp is. */
+  async newest(): Promise<NewestPlace> {
+    for (;;) {
+      const segments = this.#segments
+      const found = await this.#newestIn(segments)
+      // What was replaced meanwhile may have lost what was found.
+      if (segments === this.#segments) return found
     }
-    const { maxTimestamp = -1, maxTimestampOffset = -1 } = this.#lent ?? {}
-    if (maxTimestampOffset >= this.logStart && maxTimestamp > (best?.timestamp ?? -1)) {
-      best = { timestamp: maxTimestamp, lastOffset: maxTimestampOffset }
-    }
-    return best
   }
 
   /** Segments wholly below the log start. The newest one stays. */
@@ -518,6 +519,25 @@ export class PartitionLog implements BatchOwner {
   async abandon(): Promise<void> {
     await this.#rearranging
     for (const segment of this.#segments) await segment.abandon()
+  }
+
+  async #newestIn(segments: readonly Segment[]): Promise<NewestPlace> {
+    let best = { timestamp: -1, lastOffset: -1 }
+    let cut: { readonly end: Offset; readonly timestamp: number } | undefined
+    const last = segments.length - 1
+    for (const [i, segment] of segments.entries()) {
+      if (i < last && !segment.isGone) await segment.loadMaxTimestamp()
+      const { maxTimestamp: timestamp, maxTimestampOffset: lastOffset } = segment
+      const end = segments[i + 1]?.base ?? this.readableEnd
+      if (end <= this.logStart) continue
+      if (segment.base < this.logStart) cut = { end, timestamp }
+      else if (timestamp > best.timestamp) best = { timestamp, lastOffset }
+    }
+    const { maxTimestamp = -1, maxTimestampOffset = -1 } = this.#lent ?? {}
+    if (maxTimestampOffset >= this.logStart && maxTimestamp > best.timestamp) {
+      best = { timestamp: maxTimestamp, lastOffset: maxTimestampOffset }
+    }
+    return cut !== undefined && cut.timestamp > best.timestamp ? { ...best, cutEnd: cut.end } : best
   }
 
   /** Undefined when no segment holds one, or when some are gone. */

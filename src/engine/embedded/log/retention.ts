@@ -49,6 +49,8 @@ export class Retention {
   /** Passes asked for and not done. */
   #passes = 0
   #isOpen = false
+  /** Asked for before the start, on a disk that had little room already. */
+  #isDue = false
 
   constructor(parts: RetentionParts) {
     this.#parts = parts
@@ -67,11 +69,13 @@ export class Retention {
     this.#startMs = this.#parts.clock.monotonicMs()
     this.#drift.start()
     this.#schedule(retentionFirstPassMs)
+    if (this.#isDue) this.runNow()
   }
 
   /** Space is short: a pass now, by the same rules. */
   runNow(): void {
-    if (this.#passes === 0) void this.pass()
+    this.#isDue = !this.#isOpen
+    if (this.#isOpen && this.#passes === 0) void this.pass()
   }
 
   /** One look at every partition that begins now, or after the present one. Never rejects. */

@@ -84,6 +84,18 @@ describe('retention by time', () => {
     await third.close()
   })
 
+  test('runs at once where a start finds little room', async () => {
+    const { engine, disk, clock, close } = await opened({ 'retention.bytes': '100' })
+    for (let i = 0; i < 5; i++) await appendAt(engine, clock.wallMs())
+    await coverAll(engine)
+    await close()
+    disk.free = 800 * 1024 ** 2
+    const again = await openTestEngine({ disk, clock, journalSizes })
+    for (let turns = 0; turns < 200; turns++) await new Promise((go) => setImmediate(go))
+    assert.ok((await logStart(again.engine)) > 0)
+    await again.close()
+  })
+
   test('runs by itself, but not in the first minutes after a start', async () => {
     const clock = new ManualClock()
     const { engine, close } = await openTestEngine({ clock, journalSizes })

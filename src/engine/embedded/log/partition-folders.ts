@@ -128,9 +128,7 @@ export class PartitionFolders {
 
   /** Starts removing what was renamed. Failures are left for the next start. */
   removeDoomed(): void {
-    this.#removing ??= this.#removeAll().finally(() => {
-      this.#removing = undefined
-    })
+    if (this.#doomed.length > 0) this.#removing ??= this.#removeAll()
   }
 
   async close(): Promise<void> {
@@ -152,6 +150,8 @@ export class PartitionFolders {
         )
       }
     }
+    // In the turn in which nothing was left: who comes next must not rely on this removal.
+    this.#removing = undefined
   }
 
   async #doomOne(name: string, topicId: string): Promise<void> {

@@ -101,6 +101,8 @@ export interface PartitionParts {
   readonly ref: number
   readonly settings: PartitionSettings
   readonly files: SegmentFiles
+  /** A segment was closed; the next one begins at `base`. */
+  readonly onRoll: (log: PartitionLog, base: Offset) => void
 }
 
 export class PartitionLog implements BatchOwner {
@@ -140,6 +142,7 @@ export class PartitionLog implements BatchOwner {
   /** Whether the segment writer has it in its queue. */
   isQueued = false
   readonly #files: SegmentFiles
+  readonly #onRoll: PartitionParts['onRoll']
   #segments: Segment[] = []
   /** Durable batches in memory, in offset order, from `#head` on. */
   #ring: BatchEntry[] = []
@@ -156,6 +159,7 @@ export class PartitionLog implements BatchOwner {
     this.ref = parts.ref
     this.settings = parts.settings
     this.#files = parts.files
+    this.#onRoll = parts.onRoll
     this.folder = `logs/${parts.tp.topic}-${parts.tp.partition}`
   }
 
@@ -615,10 +619,10 @@ export class PartitionLog implements BatchOwner {
     if (active !== undefined) {
       active.finish()
       active.isSealed = true
-      this.#files.onRoll()
     }
     const segment = new Segment(this.folder, base, this.#files, true)
     this.#segments.push(segment)
+    if (active !== undefined) this.#onRoll(this, base)
     return segment
   }
 

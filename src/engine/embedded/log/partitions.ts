@@ -63,6 +63,7 @@ export class Partitions implements BatchKeeper {
   readonly removal: SegmentRemoval
   readonly #disk: Disk
   readonly #files: SegmentFiles
+  readonly #onRoll: () => void
   readonly #hotTail: HotTail
   readonly #writer: SegmentWriter
   readonly #byRef = new Map<number, PartitionLog>()
@@ -77,7 +78,8 @@ export class Partitions implements BatchKeeper {
     const { disk, clock, logger, onDiskFull, onRemoved, onFailure } = parts
     this.#disk = disk
     const openFiles = new OpenFiles({ max: parts.openSegments, onFailure })
-    this.#files = { disk, openFiles, onRoll: parts.onRoll }
+    this.#files = { disk, openFiles }
+    this.#onRoll = parts.onRoll
     this.#hotTail = new HotTail(parts.hotTailBytes)
     this.watchers = new Watchers(clock, logger)
     this.folders = new PartitionFolders(disk, logger, this.hold)
@@ -121,9 +123,16 @@ export class Partitions implements BatchKeeper {
 
   /** Makes a partition known to the journal; the catalog's `apply` calls it. */
   add(identity: PartitionIdentity): PartitionLog {
-    const log = new PartitionLog({ ...identity, files: this.#files })
+    const onRoll = (log: PartitionLog, base: Offset): void => this.#rolled(log, base)
+    const log = new PartitionLog({ ...identity, files: this.#files, onRoll })
     this.#byRef.set(identity.ref, log)
     return log
+  }
+
+  #rolled(log: PartitionLog, base: Offset): void {
+    this.#onRoll()
+    // All that was in the closed segment is below the log start already: as it grew, it had to stay.
+    if (base <= log.logStart) this.removal.sweep(log)
   }
 
   /** A deleted partition: the journal's batches for it are skipped from now on. */

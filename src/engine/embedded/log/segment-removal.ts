@@ -56,9 +56,7 @@ export class SegmentRemoval {
   sweep(log: PartitionLog): void {
     if (this.#closed) return
     this.#due.add(log)
-    this.#sweeping ??= this.#sweepAll().finally(() => {
-      this.#sweeping = undefined
-    })
+    this.#sweeping ??= this.#sweepAll()
   }
 
   /** The replay floors moved. */
@@ -123,18 +121,27 @@ export class SegmentRemoval {
 
   /** One partition after the other: appends need the disk too. */
   async #sweepAll(): Promise<void> {
-    for (const log of this.#due) {
-      this.#due.delete(log)
-      try {
-        await log.rearrange(() => this.#sweepOne(log))
-      } catch (error) {
-        if (log.isDropped) continue
-        if (!isPassing(error)) return this.#parts.onFailure(error)
-        this.#parts.logger.warn(
-          { err: error, folder: log.folder },
-          'Files of removed segments stay until the next start.',
-        )
+    try {
+      for (const log of this.#due) {
+        this.#due.delete(log)
+        await this.#sweepNow(log)
       }
+    } finally {
+      // In the turn in which nothing more was due: who comes next must not rely on this sweep.
+      this.#sweeping = undefined
+    }
+  }
+
+  async #sweepNow(log: PartitionLog): Promise<void> {
+    try {
+      await log.rearrange(() => this.#sweepOne(log))
+    } catch (error) {
+      if (log.isDropped) return
+      if (!isPassing(error)) return this.#parts.onFailure(error)
+      this.#parts.logger.warn(
+        { err: error, folder: log.folder },
+        'Files of removed segments stay until the next start.',
+      )
     }
   }
 

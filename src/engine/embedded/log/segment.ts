@@ -55,8 +55,6 @@ export interface SegmentPosition {
 export interface SegmentFiles {
   readonly disk: Disk
   readonly openFiles: OpenFiles
-  /** A new segment was begun. */
-  readonly onRoll: () => void
 }
 
 export class Segment {

@@ -60,6 +60,16 @@ describe('segments below a log start', () => {
     await close()
   })
 
+  test('go when they are closed after the log start had passed them', async () => {
+    const { engine, disk, clock, close } = await withRecords(5, { 'segment.bytes': '400' })
+    await deleteBefore(engine, 5)
+    await pass(clock, 8_000)
+    for (let i = 5; i < 12; i++) await append(engine, `record ${i}`)
+    await pass(clock, 20_000)
+    assert.ok(!bases(disk).includes(0), `segments ${bases(disk).join(', ')}`)
+    await close()
+  })
+
   test('count no more in the size of the partition', async () => {
     const { engine, clock, close } = await withRecords(6)
     await pass(clock, 6_000)

@@ -8,7 +8,7 @@ import { batchOf, turnsUntil } from '../../../support/one-partition.ts'
 async function written(disk: HeldDisk) {
   await disk.makeDirectory('logs')
   const openFiles = new OpenFiles({ max: 10, onFailure: () => undefined })
-  const segment = new Segment('logs', 0, { disk, openFiles, onRoll: () => undefined }, true)
+  const segment = new Segment('logs', 0, { disk, openFiles }, true)
   const batch = batchOf('value')
   segment.plan(0, batch.length, 0)
   await segment.write([batch], 0, batch.length)

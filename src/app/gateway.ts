@@ -124,6 +124,7 @@ export function createGateway(input: ConfigInput = {}, parts: GatewayParts = {})
     state: () => readiness.state(),
     metrics: metricsPage(metrics, engine, readiness),
     origins,
+    trustedProxies: config.http.trustedProxies,
     autoCreate: config.topics.autoCreate,
     meter: metrics.http,
   })

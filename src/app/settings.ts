@@ -24,6 +24,8 @@ export interface GatewayConfig {
     readonly publicUrl?: string
     /** Names besides loopback and IP literals that a `Host` header may carry. */
     readonly allowedHosts: readonly string[]
+    /** Proxies whose word about the address that the client used is taken. */
+    readonly trustedProxies: readonly string[]
   }
   readonly cors: {
     /** Web pages of these origins may use the gateway. */
@@ -148,6 +150,14 @@ export const settings: readonly Setting[] = [
     schema: list(hostName),
     expects: 'a list of host names',
     help: 'names besides loopback and IP addresses by which clients may call the gateway',
+  },
+  {
+    key: 'http.trustedProxies',
+    env: 'EBBGATE_TRUSTED_PROXIES',
+    default: [],
+    schema: list({ type: 'string', maxLength: 50, pattern: '^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$' }),
+    expects: 'a list of IP addresses and networks such as 10.0.0.0/8',
+    help: 'proxies whose Forwarded and X-Forwarded-* headers say how clients reach the gateway',
   },
   {
     key: 'cors.origins',

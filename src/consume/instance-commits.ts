@@ -2,6 +2,7 @@
 import type { CommittedOffset, Groups } from '../engine/groups.ts'
 import { GatewayError, toGatewayError } from '../model/errors.ts'
 import { groupCallTimeoutMs } from '../model/limits.ts'
+import type { Offset } from '../model/offset.ts'
 import type { TopicPartition } from '../model/topic.ts'
 import type { Session } from './session.ts'
 import { grantOf, holdingsOf, positionsByGrant } from './session.ts'
@@ -39,16 +40,21 @@ export class InstanceCommits {
   /**
    * Commits what was written to the client completely, and nothing else. Resolves to what could not
    * be committed because the partitions are no longer this instance's; throws everything else.
+   * `confirmed`: next offsets by ownership that the client itself names as its last word.
    */
-  commitDelivered(stored: StoredSession): Promise<GatewayError | undefined> {
+  commitDelivered(
+    stored: StoredSession,
+    confirmed?: ReadonlyMap<string, Offset>,
+  ): Promise<GatewayError | undefined> {
     const { session, membership } = stored
     const positions = positionsByGrant(session)
     const commits: CommittedOffset[] = []
     for (const place of holdingsOf(session, membership)) {
       const position = positions.get(grantOf(place))
-      if (position === undefined || position.next <= position.committed) continue
+      const next = confirmed === undefined ? position?.next : confirmed.get(grantOf(place))
+      if (next === undefined || (position !== undefined && next <= position.committed)) continue
       const { topic, partition, topicId } = place
-      commits.push({ tp: { topic, partition }, topicId, offset: position.next })
+      commits.push({ tp: { topic, partition }, topicId, offset: next })
     }
     return this.#commitAs(stored, commits)
   }

@@ -21,6 +21,8 @@ import {
   readBytesMax,
   waitMsMax,
 } from '../model/limits.ts'
+import type { ExactCursor } from './exact-cursor.ts'
+import { formatCursor, parseCursor, staleCursor, tagOf } from './exact-cursor.ts'
 import type { InstanceCommits } from './instance-commits.ts'
 import { bytesOf, fetchOrWait, releaseAll } from './partition-fetch.ts'
 import type { Cursor } from './poll-records.ts'
@@ -38,12 +40,16 @@ export interface PollOptions {
   readonly waitMs?: number
   /** Bytes of keys and values; 0 or less means the ceiling. The first record is always delivered. */
   readonly bytesMax?: number
+  /** Exact mode: the last answer that the client has processed. Goes on right behind it, each time. */
+  readonly cursor?: string
   readonly signal?: AbortSignal
 }
 
 export interface Poll {
   /** Keys and values are borrowed until `delivered` or `dropped`. */
   readonly records: readonly ReadRecord[]
+  /** Names the end of this answer; undefined when nothing is assigned, or too much for a header. */
+  cursorAfter(count: number): string | undefined
   /** The first `count` records were written completely: positions move. */
   delivered(count: number): Promise<void>
   /** The answer was cut: the next poll returns the records again. */
@@ -92,6 +98,8 @@ export class InstancePoll {
   #sessionId = ''
   /** When it is answered, whatever it has. */
   #endMs = Infinity
+  /** Where the client wants to go on, in exact mode. */
+  #resume: ExactCursor | undefined
   #hold: Timer | undefined
   #isOver = false
 
@@ -118,10 +126,11 @@ export class InstancePoll {
       let stored = await this.#begin(options.signal)
       hasMark = true
       if (isIdle(stored.session)) throw notSubscribed(this.#key)
+      if (options.cursor !== undefined) this.#resume = parseCursor(options.cursor, stored)
       if (stored.session.autoCommit) {
         // The request for the next answer says that the last one arrived. What is no longer ours is
         // delivered again by whoever has it now.
-        await this.#commits.commitDelivered(stored)
+        await this.#commits.commitDelivered(stored, this.#resume?.offsets)
         stored = await this.#look()
       }
       stored = await this.#awaitAssignment(stored, options.signal)
@@ -193,6 +202,10 @@ export class InstancePoll {
     }
   }
 
+  #turnOf({ session }: StoredSession): number {
+    return this.#resume?.turn ?? session.turn
+  }
+
   async #read(first: StoredSession, options: PollOptions): Promise<Poll> {
     const { clock } = this.#parts
     const { waitMs, minBytes } = first.session
@@ -205,8 +218,11 @@ export class InstancePoll {
     let stored = first
     for (;;) {
       if (isIdle(stored.session)) throw notSubscribed(this.#key)
+      if (this.#resume !== undefined && this.#resume.tag !== tagOf(stored)) {
+        throw staleCursor(this.#key)
+      }
       await this.#follow(cursors, stored)
-      const ready = inTurn(cursors, stored.session.turn)
+      const ready = inTurn(cursors, this.#turnOf(stored))
       const restMs = Math.max(0, deadlineMs - clock.monotonicMs())
       const { slices, isWoken } = await this.#fetch(ready, restMs, bytesMax, enough, options.signal)
       const answer = new PollRecords(bytesMax)
@@ -256,8 +272,9 @@ export class InstancePoll {
       } else if (position === undefined) {
         fresh.push(place)
       } else {
-        const { next, committed, seeks = 0 } = position
-        cursors.set(grant, { place, next, saved: next, seeks, committed, isBlocked: false })
+        const { next: saved, committed, seeks = 0 } = position
+        const next = this.#resume?.offsets.get(grant) ?? saved
+        cursors.set(grant, { place, next, saved, seeks, committed, isBlocked: false })
       }
     }
     if (fresh.length === 0) return
@@ -288,9 +305,10 @@ export class InstancePoll {
     return places.map((place) => {
       const name = `${place.topic}/${place.partition}`
       const start = starts.get(name)
-      const next = committed.get(name) ?? start ?? 0
+      const saved = committed.get(name) ?? start ?? 0
       const isBlocked = !committed.has(name) && start === undefined
-      return { place, next, saved: next, seeks: 0, committed: next, isBlocked }
+      const next = this.#resume?.offsets.get(grantOf(place)) ?? saved
+      return { place, next, saved, seeks: 0, committed: saved, isBlocked }
     })
   }
 
@@ -342,11 +360,19 @@ export class InstancePoll {
   ): Promise<Poll> {
     const bytes = bytesOf(slices)
     const { records } = answer
+    const turn = this.#turnOf(stored) + (records.length > 0 ? 1 : 0)
+    const tag = tagOf(stored)
+    const cursorAfter = (count: number): string | undefined => {
+      const nexts = [...cursors].map(
+        ([grant, cursor]) => [grant, answer.nextOf(cursor, count)] as const,
+      )
+      return formatCursor(tag, turn, new Map(nexts))
+    }
     const finish = async (count: number): Promise<void> => {
       answer.deliver(count)
       giveBack()
       try {
-        await this.#save(cursors, records.length > 0)
+        await this.#save(cursors, turn)
       } catch (error) {
         await this.#endMark()
         throw error
@@ -372,7 +398,12 @@ export class InstancePoll {
         await this.#endMark()
         this.#over()
       }
-      return { records, delivered: () => Promise.resolve(), dropped: () => undefined }
+      return {
+        records,
+        cursorAfter,
+        delivered: () => Promise.resolve(),
+        dropped: () => undefined,
+      }
     }
     let isDone = false
     const dropped = (): void => {
@@ -387,6 +418,7 @@ export class InstancePoll {
     this.#keepMark()
     return {
       records,
+      cursorAfter,
       dropped,
       delivered: (count) => {
         if (isDone) return Promise.resolve()
@@ -399,7 +431,7 @@ export class InstancePoll {
     }
   }
 
-  async #save(cursors: ReadonlyMap<string, Cursor>, isTurn: boolean): Promise<void> {
+  async #save(cursors: ReadonlyMap<string, Cursor>, turn: number): Promise<void> {
     const change = ({ session, membership, reader }: StoredSession): Session | undefined => {
       // The mark was lost: another read has delivered the same records, and moves the positions.
       if (reader !== null && reader.id !== this.#reader) return undefined
@@ -418,7 +450,7 @@ export class InstancePoll {
         const committed = old?.committed ?? cursor.committed
         return [{ ...old, topic, partition, grant: place.grant, next, committed }]
       })
-      return { ...session, positions, isCut: false, turn: session.turn + (isTurn ? 1 : 0) }
+      return { ...session, positions, isCut: false, turn }
     }
     const saved = await this.#update(change, { endReader: this.#reader })
     // The keeper may be waiting for this read to give a partition back.

@@ -25,7 +25,6 @@ export interface Cursor {
 
 /** How far the records of one answer take one partition. */
 interface Stretch {
-  readonly cursor: Cursor
   /** Places of its records in the answer: [from, to). */
   readonly from: number
   readonly to: number
@@ -35,7 +34,7 @@ interface Stretch {
 
 export class PollRecords {
   readonly records: ReadRecord[] = []
-  readonly #stretches: Stretch[] = []
+  readonly #stretches = new Map<Cursor, Stretch>()
   readonly #bytesMax: number
   #bytes = 0
   #isFull = false
@@ -64,7 +63,7 @@ export class PollRecords {
           if (record.offset < next) continue
           if (!this.#hasRoom(record)) {
             this.#isFull = true
-            this.#stretches.push({ cursor, from, to: this.records.length, next })
+            this.#stretches.set(cursor, { from, to: this.records.length, next })
             return
           }
           this.records.push({ ...record, topic, partition })
@@ -80,15 +79,20 @@ export class PollRecords {
       if (!(error instanceof GatewayError)) throw error
       this.problem ??= error
     }
-    this.#stretches.push({ cursor, from, to: this.records.length, next })
+    this.#stretches.set(cursor, { from, to: this.records.length, next })
   }
 
   /** Moves the cursors past the first `count` records. */
   deliver(count: number): void {
-    for (const { cursor, from, to, next } of this.#stretches) {
-      if (to <= count) cursor.next = Math.max(cursor.next, next)
-      else if (from < count) cursor.next = this.records[count - 1]!.offset + 1
-    }
+    for (const cursor of this.#stretches.keys()) cursor.next = this.nextOf(cursor, count)
+  }
+
+  /** Where this cursor goes on once the first `count` records were delivered. */
+  nextOf(cursor: Cursor, count: number): Offset {
+    const stretch = this.#stretches.get(cursor)
+    if (stretch === undefined) return cursor.next
+    if (stretch.to <= count) return Math.max(cursor.next, stretch.next)
+    return stretch.from < count ? this.records[count - 1]!.offset + 1 : cursor.next
   }
 
   #hasRoom(record: StoredRecord): boolean {

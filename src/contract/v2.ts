@@ -302,7 +302,10 @@ export interface paths {
         };
         /**
          * Records behind the instance's position
-         * @description The position moves when the answer has been written completely. A stored value that the
+         * @description The position moves when the answer has been written completely: handed to the kernel. For
+         *     clients that may lose an answer behind it there is an exact mode: each answer has
+         *     `Ebbgate-Cursor`, and with `cursor=` of the last one it processed a client gets what stands right
+         *     behind it, however often it asks. A stored value that the
          *     instance's format cannot show is answered with 408 / 40801 and `Ebbgate-Skip-To`.
          */
         get: operations["consumeRecords"];
@@ -650,6 +653,9 @@ export interface operations {
             content: {
                 "application/vnd.kafka.json.v2+json": components["schemas"]["ProduceRequest"];
                 "application/vnd.kafka.binary.v2+json": components["schemas"]["ProduceRequest"];
+                "application/vnd.kafka.avro.v2+json": components["schemas"]["ProduceRequest"];
+                "application/vnd.kafka.jsonschema.v2+json": components["schemas"]["ProduceRequest"];
+                "application/vnd.kafka.protobuf.v2+json": components["schemas"]["ProduceRequest"];
             };
         };
         responses: {
@@ -761,6 +767,9 @@ export interface operations {
             content: {
                 "application/vnd.kafka.json.v2+json": components["schemas"]["ProduceRequest"];
                 "application/vnd.kafka.binary.v2+json": components["schemas"]["ProduceRequest"];
+                "application/vnd.kafka.avro.v2+json": components["schemas"]["ProduceRequest"];
+                "application/vnd.kafka.jsonschema.v2+json": components["schemas"]["ProduceRequest"];
+                "application/vnd.kafka.protobuf.v2+json": components["schemas"]["ProduceRequest"];
             };
         };
         responses: {
@@ -1144,6 +1153,11 @@ export interface operations {
                 max_bytes?: number;
                 /** @description An extension, `headers`, `timestamp`, or both with a comma, adds these fields to every record. */
                 include?: string;
+                /**
+                 * @description An extension, `Ebbgate-Cursor` of the last answer that was processed. One of an older
+                 *     assignment is 409 / 40903.
+                 */
+                cursor?: string;
             };
             header?: never;
             path: {
@@ -1158,6 +1172,11 @@ export interface operations {
             200: {
                 headers: {
                     "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    /**
+                     * @description Names the end of this answer. Absent while nothing is assigned, and where several
+                     *     hundred partitions make it too long for a header.
+                     */
+                    "Ebbgate-Cursor"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1181,6 +1200,7 @@ export interface operations {
                     "application/vnd.kafka.v2+json": components["schemas"]["Error"];
                 };
             };
+            409: components["responses"]["Error"];
             default: components["responses"]["Error"];
         };
     };

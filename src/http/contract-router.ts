@@ -13,6 +13,7 @@ import { GatewayError, toGatewayError } from '../model/errors.ts'
 import type { Principal } from '../model/principal.ts'
 import type { AnswerHeaders } from './exchange/answer.ts'
 import { sendEmpty, sendWhole, sendWritten } from './exchange/answer.ts'
+import type { BaseUrls } from './exchange/base-url.ts'
 import { Call } from './exchange/call.ts'
 import { acceptedCodings } from './content-coding.ts'
 import type { ContractBody, ContractDocument, ContractOperation } from './contract-document.ts'
@@ -45,6 +46,7 @@ export interface RouterParts {
   readonly meter: HttpMeter
   readonly bodies: RequestBodies
   readonly waiting: WaitingCalls
+  readonly bases: BaseUrls
   /** Who asks; throws UNAUTHENTICATED. */
   readonly authenticate: (request: IncomingMessage) => Principal
 }
@@ -130,12 +132,14 @@ class ContractRoute {
     let held = 0
     try {
       const principal = this.#parts.authenticate(request.raw)
-      const call = new Call(request.raw, response, request.id, principal, this.#parts.waiting)
+      const { waiting, bases } = this.#parts
+      const call = new Call(request.raw, response, request.id, principal, waiting, bases)
       if (!this.#operation.anyAccept) this.#surface.checkAccept(request.raw.headers.accept)
       this.#checkParameters(call, request)
       const { body } = this.#operation
       if (body !== undefined) {
-        call.mediaType = mediaTypeOf(request.raw.headers['content-type'])
+        const sent = mediaTypeOf(request.raw.headers['content-type'])
+        call.mediaType = this.#surface.readAs?.(sent, this.#operation.appends) ?? sent
         if (!body.raw) this.#checkMediaType(call, body)
         const charset = this.#surface.charsetOf?.(request.raw.headers['content-type'])
         call.bytes = await bodies.read(request.raw, response)

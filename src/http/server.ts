@@ -7,6 +7,7 @@ import type { IncomingMessage, ServerOptions, ServerResponse } from 'node:http'
 import fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import type { OriginRules } from '../access/origin.ts'
+import { TrustedProxies } from '../access/trusted-proxies.ts'
 import type { BackupAdmin } from '../admin/backups.ts'
 import type { ClusterAdmin } from '../admin/cluster.ts'
 import type { GroupAdmin } from '../admin/groups.ts'
@@ -31,6 +32,7 @@ import { bindContract, silentHttpMeter, withPlainColon } from './contract-router
 import type { Documents } from './documents.ts'
 import { loadDocuments } from './documents.ts'
 import { AnswersInFlight } from './exchange/answers-in-flight.ts'
+import { BaseUrls } from './exchange/base-url.ts'
 import { WaitingCalls } from './exchange/waiting-calls.ts'
 import { Gate } from './gate.ts'
 import { nativeSurface } from './native/errors.ts'
@@ -64,6 +66,8 @@ export interface HttpServerParts {
   readonly metrics: MetricsPage
   /** The port is the one the server listens on. */
   readonly origins: Omit<OriginRules, 'port'>
+  /** Addresses and networks of proxies whose `Forwarded` counts. Default: none. */
+  readonly trustedProxies?: readonly string[]
   /** Surfaces on which a produce to a missing topic makes it. */
   readonly autoCreate: 'compat' | 'all' | 'none'
   readonly meter?: HttpMeter
@@ -157,11 +161,12 @@ export function createHttpServer(parts: HttpServerParts): FastifyInstance {
     meter,
     bodies,
     waiting,
+    bases: new BaseUrls(parts.origins.publicUrl, new TrustedProxies(parts.trustedProxies ?? [])),
     authenticate: () => anonymous,
   }
   registerOps(server, { ...parts, documents })
   const answers = new AnswersInFlight(parts.answerBytesMax ?? answerBytesInFlightMax)
-  const surfaces = { ...parts, answers, publicUrl: parts.origins.publicUrl }
+  const surfaces = { ...parts, answers }
   bindContract(server, documents.native, nativeHandlers(surfaces), nativeSurface, router)
   bindContract(server, documents.v2, v2Handlers(surfaces), v2Surface, router)
   bindContract(server, documents.v3, v3Handlers(surfaces), v3Surface, router)

@@ -37,7 +37,7 @@ test('without any configuration everything has its documented default', () => {
     sessions: 'memory',
     logLevel: 'info',
     anonymous: false,
-    http: { allowedHosts: [] },
+    http: { allowedHosts: [], trustedProxies: [] },
     cors: { origins: [] },
     topics: { autoCreate: 'compat' },
     shutdown: { graceMs: 3000 },

@@ -4,11 +4,14 @@ import { createServer } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { after, test } from 'node:test'
+import { TrustedProxies } from '../../src/access/trusted-proxies.ts'
+import { BaseUrls } from '../../src/http/exchange/base-url.ts'
 import { Call } from '../../src/http/exchange/call.ts'
 import { WaitingCalls } from '../../src/http/exchange/waiting-calls.ts'
 import { anonymous } from '../../src/model/principal.ts'
 import { RawHttp } from '../support/raw-http.ts'
 
+const bases = new BaseUrls(undefined, new TrustedProxies([]))
 const server = createServer()
 server.listen(0, '127.0.0.1')
 await once(server, 'listening')
@@ -21,7 +24,7 @@ async function arrive(): Promise<{ client: RawHttp; call: Call; response: Server
   const [request, response] = (await once(server, 'request')) as [IncomingMessage, ServerResponse]
   return {
     client,
-    call: new Call(request, response, 'r-1', anonymous, new WaitingCalls()),
+    call: new Call(request, response, 'r-1', anonymous, new WaitingCalls(), bases),
     response,
   }
 }

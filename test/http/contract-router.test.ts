@@ -7,6 +7,8 @@ import type { AnyHandler } from '../../src/http/contract-router.ts'
 import { bindContract, routeUrl, silentHttpMeter } from '../../src/http/contract-router.ts'
 import { ContractDocument } from '../../src/http/contract-document.ts'
 import { loadDocuments } from '../../src/http/documents.ts'
+import { TrustedProxies } from '../../src/access/trusted-proxies.ts'
+import { BaseUrls } from '../../src/http/exchange/base-url.ts'
 import { WaitingCalls } from '../../src/http/exchange/waiting-calls.ts'
 import { nativeSurface } from '../../src/http/native/errors.ts'
 import { RequestBodies } from '../../src/http/request-body.ts'
@@ -96,6 +98,7 @@ function serve(
     meter: silentHttpMeter,
     bodies: new RequestBodies({ bytesMax: 1000, inFlightMax: 5000, lingerMs: 1000 }, systemClock),
     waiting: new WaitingCalls(),
+    bases: new BaseUrls(undefined, new TrustedProxies([])),
     authenticate: () => anonymous,
   })
   after(() => server.close())

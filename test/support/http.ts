@@ -40,7 +40,7 @@ export interface TestHttp {
 export type TestHttpOptions = Partial<
   Pick<
     HttpServerParts,
-    'origins' | 'autoCreate' | 'bodyLimits' | 'answerBytesMax' | 'meter' | 'logger'
+    'origins' | 'trustedProxies' | 'autoCreate' | 'bodyLimits' | 'answerBytesMax' | 'meter' | 'logger'
   >
 >
 

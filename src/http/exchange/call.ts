@@ -1,6 +1,7 @@
 /** One request on its way through a handler: what the contract checked, and what the door adds. */
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { Principal } from '../../model/principal.ts'
+import type { BaseUrls } from './base-url.ts'
 import type { WaitingCalls } from './waiting-calls.ts'
 
 /** What the door knows besides the contract. Handlers see it beside `params`, `query` and `body`. */
@@ -15,8 +16,8 @@ export interface CallContext {
   readonly mediaType: string
   readonly principal: Principal
   readonly requestId: string
-  /** `host:port` as the client wrote it; without a `Host`, the socket's own address. */
-  readonly host: string
+  /** The address under which the client reaches the gateway, for links. No slash at the end. */
+  readonly baseUrl: string
   /** Aborts when the client has gone or the gateway drains: for waits, never for writes. */
   readonly signal: AbortSignal
   /**
@@ -38,6 +39,7 @@ export class Call implements CallContext {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly #waiting: WaitingCalls
+  readonly #bases: BaseUrls
   #signal: AbortSignal | undefined
 
   constructor(
@@ -46,6 +48,7 @@ export class Call implements CallContext {
     requestId: string,
     principal: Principal,
     waiting: WaitingCalls,
+    bases: BaseUrls,
   ) {
     this.request = request
     this.response = response
@@ -53,6 +56,7 @@ export class Call implements CallContext {
     this.principal = principal
     this.bytes = noBytes
     this.#waiting = waiting
+    this.#bases = bases
   }
 
   get method(): string {
@@ -67,10 +71,8 @@ export class Call implements CallContext {
     return this.request.headers
   }
 
-  get host(): string {
-    const { localAddress, localPort, localFamily } = this.request.socket
-    const address = localFamily === 'IPv6' ? `[${localAddress}]` : localAddress
-    return this.headers.host ?? `${address}:${localPort}`
+  get baseUrl(): string {
+    return this.#bases.of(this.request)
   }
 
   /** Made when it is first asked for: most requests never wait. */

@@ -30,6 +30,8 @@ export interface Surface {
    * Throws BAD_REQUEST for a charset that is not known.
    */
   charsetOf?(contentType: string | undefined): Charset
+  /** The declared media type that a body of this one is read as; absent: the type itself. */
+  readAs?(mediaType: string, appends: boolean): string
   /** Throws NOT_ACCEPTABLE where the surface takes `Accept` seriously. */
   checkAccept(accept: string | undefined): void
   /** Writes the error's status, headers and body. */

@@ -24,7 +24,6 @@ export interface NativeParts {
   readonly reader: Reader
   readonly answers: AnswersInFlight
   readonly facts: () => GatewayFacts
-  readonly publicUrl: string | undefined
   readonly autoCreate: 'compat' | 'all' | 'none'
 }
 

@@ -11,7 +11,6 @@ import type {
   RecordResult,
   RequestKey,
 } from '../../produce/producer.ts'
-import { baseUrl } from '../exchange/base-url.ts'
 import type { CallContext } from '../exchange/call.ts'
 import { deduplicatedHeader, requestKey } from '../exchange/idempotency-key.ts'
 import { retryAfterSeconds } from '../exchange/surface.ts'
@@ -20,7 +19,6 @@ import { wantsLines, writeResults } from './wire.ts'
 
 export interface ProduceParts {
   readonly producer: Producer
-  readonly publicUrl: string | undefined
   readonly autoCreate: 'compat' | 'all' | 'none'
 }
 
@@ -101,7 +99,7 @@ function checkPartition(records: readonly (NewRecord | GatewayError)[], partitio
 
 /** A missing topic is told together with the command that makes it. */
 async function produce(
-  { producer, publicUrl }: ProduceParts,
+  { producer }: ProduceParts,
   call: CallContext,
   key: RequestKey | undefined,
   request: ProduceRequest,
@@ -113,7 +111,7 @@ async function produce(
     if (!(error instanceof GatewayError) || error.code !== 'UNKNOWN_TOPIC') throw error
     // What cannot be made is not told how to be made; nor may any text of a client's be pasted.
     if (!isTopicName(request.topic) || isInternalTopic(request.topic)) throw error
-    const url = `${baseUrl(publicUrl, call.host)}/v1/topics`
+    const url = `${call.baseUrl}/v1/topics`
     throw new GatewayError(
       'UNKNOWN_TOPIC',
       `Topic '${request.topic}' does not exist. Create it: curl "${url}" -d '{"name":"${request.topic}"}'`,

@@ -7,7 +7,6 @@ import type { Logger } from '../../kit/logger.ts'
 import { GatewayError } from '../../model/errors.ts'
 import { waitMsMax } from '../../model/limits.ts'
 import { acceptedTypes } from '../exchange/accept.ts'
-import { baseUrl } from '../exchange/base-url.ts'
 import type { CallContext } from '../exchange/call.ts'
 import { V2Error } from './errors.ts'
 import type { Included, V2Format } from './wire.ts'
@@ -16,13 +15,14 @@ import {
   toInteger,
   toSeeks,
   toTopicPartitions,
+  isSchemaFormat,
+  needsRegistry,
   v2Formats,
   writeConsumed,
 } from './wire.ts'
 
 export interface ConsumerParts {
   readonly consumers: Consumers
-  readonly publicUrl: string | undefined
   readonly logger: Logger
 }
 
@@ -56,11 +56,10 @@ export function consumerHandlers(
 ): Pick<Handlers<operations, CallContext>, ConsumerOperations> {
   const { consumers } = parts
   return {
-    async createConsumer({ principal, params: { group }, body, host }) {
+    async createConsumer({ principal, params: { group }, body, baseUrl }) {
       const { name } = await consumers.create(principal, group, toOptions(body ?? {}))
-      const base = baseUrl(parts.publicUrl, host)
       const path = `/consumers/${encodeURIComponent(group)}/instances/${encodeURIComponent(name)}`
-      return { status: 200, body: { instance_id: name, base_uri: `${base}${path}` } }
+      return { status: 200, body: { instance_id: name, base_uri: `${baseUrl}${path}` } }
     },
 
     async deleteConsumer({ principal, params: { group, instance } }) {
@@ -163,18 +162,12 @@ function toOptions(body: NewInstance): InstanceOptions {
   }
 }
 
-/** Formats of the contract that need a schema registry. */
-const laterFormats = ['avro', 'jsonschema', 'protobuf']
-
 function toFormat(word: string): V2Format {
   const format = word.toLowerCase()
   const known = v2Formats.find((each) => each === format)
   if (known !== undefined) return known
-  if (laterFormats.includes(format)) {
-    throw new GatewayError(
-      'UNSUPPORTED',
-      `The format '${format}' needs a schema registry, which this gateway does not have yet.`,
-    )
+  if (isSchemaFormat(format)) {
+    throw needsRegistry(format)
   }
   throw new GatewayError('INVALID_REQUEST', 'Invalid format type.')
 }
@@ -233,6 +226,7 @@ interface ConsumeQuery {
   readonly timeout?: number
   readonly max_bytes?: number
   readonly include?: string
+  readonly cursor?: string
 }
 
 async function consume(
@@ -248,6 +242,7 @@ async function consume(
     signal: call.signal,
     ...(query.timeout === undefined ? {} : { waitMs: query.timeout }),
     ...(query.max_bytes === undefined ? {} : { bytesMax: query.max_bytes }),
+    ...(query.cursor === undefined ? {} : { cursor: query.cursor }),
   })
   try {
     const { bytes, count } = writeConsumedRecords(poll.records, format, toIncluded(query.include))
@@ -265,7 +260,9 @@ async function consume(
         )
       })
     })
-    return { status: 200, written: { contentType, bytes } }
+    const cursor = poll.cursorAfter(count)
+    const headers = cursor === undefined ? {} : { 'ebbgate-cursor': cursor }
+    return { status: 200, headers, written: { contentType, bytes } }
   } catch (error) {
     poll.dropped()
     throw error

@@ -160,6 +160,9 @@ const acceptable = new Set([
   v2ContentType,
   'application/vnd.kafka.json.v2+json',
   'application/vnd.kafka.binary.v2+json',
+  'application/vnd.kafka.avro.v2+json',
+  'application/vnd.kafka.jsonschema.v2+json',
+  'application/vnd.kafka.protobuf.v2+json',
 ])
 
 function checkAccept(accept: string | undefined): void {
@@ -173,6 +176,9 @@ export const v2Surface: Surface = {
   contentType: v2ContentType,
   unknownParameters: 'ignore',
   refuse,
+  // Control bodies are JSON under whatever embedded type a client's habit writes on them.
+  readAs: (type, appends) =>
+    !appends && /^application\/vnd\.kafka\.\w+\.v2\+json$/.test(type) ? v2ContentType : type,
   checkAccept,
   sendError(response, headers, error, about) {
     const { status, body } = v2ErrorOf(error, about)

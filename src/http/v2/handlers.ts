@@ -14,7 +14,6 @@ export interface V2Parts {
   readonly topics: TopicAdmin
   readonly producer: Producer
   readonly consumers: Consumers
-  readonly publicUrl: string | undefined
   readonly autoCreate: 'compat' | 'all' | 'none'
   readonly logger: Logger
 }

@@ -7,7 +7,7 @@ import type { CallContext } from '../exchange/call.ts'
 import { deduplicatedHeader, requestKey } from '../exchange/idempotency-key.ts'
 import { v2ItemCode } from './errors.ts'
 import type { V2Format } from './wire.ts'
-import { toNewRecords } from './wire.ts'
+import { isSchemaFormat, needsRegistry, toNewRecords } from './wire.ts'
 
 export interface ProduceParts {
   readonly producer: Producer
@@ -73,6 +73,8 @@ async function produce(
 function formatOf(mediaType: string): V2Format {
   if (mediaType === 'application/vnd.kafka.json.v2+json') return 'json'
   if (mediaType === 'application/vnd.kafka.binary.v2+json') return 'binary'
+  const named = /^application\/vnd\.kafka\.(\w+)\.v2\+json$/.exec(mediaType)?.[1] ?? ''
+  if (isSchemaFormat(named)) throw needsRegistry(named)
   throw new GatewayError('UNSUPPORTED_MEDIA_TYPE', 'The content type names no embedded format.')
 }
 

@@ -18,6 +18,18 @@ import type { TopicPartition } from '../../model/topic.ts'
 export const v2Formats = ['binary', 'json'] as const
 export type V2Format = (typeof v2Formats)[number]
 
+/** Formats of the contract that need a schema registry. */
+export function isSchemaFormat(format: string): boolean {
+  return format === 'avro' || format === 'jsonschema' || format === 'protobuf'
+}
+
+export function needsRegistry(format: string): GatewayError {
+  return new GatewayError(
+    'UNSUPPORTED',
+    `The format '${format}' needs a schema registry, and none is configured: this version has the formats binary and json.`,
+  )
+}
+
 type ProduceRequest = components['schemas']['ProduceRequest']
 type ProduceRecord = components['schemas']['ProduceRecord']
 

@@ -5,7 +5,6 @@ import type { Handlers } from '../../contract/operations.ts'
 import type { components, operations } from '../../contract/v3.ts'
 import { GatewayError } from '../../model/errors.ts'
 import type { Principal } from '../../model/principal.ts'
-import { baseUrl } from '../exchange/base-url.ts'
 import type { CallContext } from '../exchange/call.ts'
 import type { FrameParts } from './frame.ts'
 import { Frame, frameOf } from './frame.ts'
@@ -23,9 +22,9 @@ export function clusterHandlers(
 ): Pick<Handlers<operations, CallContext>, Operations> {
   const { cluster, topics } = parts
   return {
-    async listClusters({ principal, host }) {
+    async listClusters({ principal, baseUrl }) {
       const { clusterId, controller } = await cluster.describe(principal)
-      const frame = new Frame(clusterId, baseUrl(parts.publicUrl, host))
+      const frame = new Frame(clusterId, baseUrl)
       return {
         status: 200,
         body: {

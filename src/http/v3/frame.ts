@@ -1,7 +1,6 @@
 /** What every resource of v3 is framed in: its kind, its own address, its resource name, links to others. */
 import type { ClusterAdmin } from '../../admin/cluster.ts'
 import { GatewayError } from '../../model/errors.ts'
-import { baseUrl } from '../exchange/base-url.ts'
 import type { CallContext } from '../exchange/call.ts'
 
 /** Steps below the cluster; they are percent-encoded here. */
@@ -20,7 +19,6 @@ export interface FramedList<Kind extends string, Item> {
 
 export interface FrameParts {
   readonly cluster: ClusterAdmin
-  readonly publicUrl: string | undefined
 }
 
 /** Makes the frames of one answer: the addresses are those by which the caller reaches us. */
@@ -74,7 +72,7 @@ function encoded(step: string | number): string {
 
 /** The frame for a call below a cluster. Throws NOT_FOUND when the path names another cluster. */
 export async function frameOf(
-  { cluster, publicUrl }: FrameParts,
+  { cluster }: FrameParts,
   call: CallContext & { readonly params: { readonly cluster_id: string } },
 ): Promise<Frame> {
   const { clusterId } = await cluster.describe(call.principal)
@@ -83,5 +81,5 @@ export async function frameOf(
     const shown = named.length > 100 ? `${named.slice(0, 100)}…` : named
     throw new GatewayError('NOT_FOUND', `Cluster ${shown} cannot be found.`)
   }
-  return new Frame(clusterId, baseUrl(publicUrl, call.host))
+  return new Frame(clusterId, call.baseUrl)
 }

@@ -16,7 +16,6 @@ export interface V3Parts {
   readonly cluster: ClusterAdmin
   readonly topics: TopicAdmin
   readonly groups: GroupAdmin
-  readonly publicUrl: string | undefined
 }
 
 export function v3Handlers(parts: V3Parts): Handlers<operations, CallContext> {

@@ -11,6 +11,7 @@ import { TopicAdmin } from '../admin/topics.ts'
 import { Consumers } from '../consume/consumers.ts'
 import { RedisSessionStore } from '../consume/redis-session-store.ts'
 import { Reader } from '../consume/reader.ts'
+import { Sessions } from '../consume/sessions.ts'
 import { SessionKeeper } from '../consume/session-keeper.ts'
 import type { SessionStore } from '../consume/session-store.ts'
 import { Tail } from '../consume/tail.ts'
@@ -97,15 +98,9 @@ export function createGateway(input: ConfigInput = {}, parts: GatewayParts = {})
     node,
     meter: metrics.sessions,
   })
-  const consumers = new Consumers({
-    ...tools,
-    store,
-    keeper,
-    log,
-    groups,
-    topics,
-    meter: metrics.read,
-  })
+  const reading = { ...tools, store, keeper, log, groups, topics, meter: metrics.read }
+  const consumers = new Consumers(reading)
+  const sessions = new Sessions({ ...reading, transactions })
   const producer = new Producer({ ...tools, log, topics, transactions, meter: metrics.produce })
   const reader = new Reader({ log, topics, clock, meter: metrics.read })
   const tail = new Tail({ log, topics, clock, logger })
@@ -120,6 +115,7 @@ export function createGateway(input: ConfigInput = {}, parts: GatewayParts = {})
     producer,
     reader,
     consumers,
+    sessions,
     facts: () => ({ version, engine: engine.kind, capabilities: engine.capabilities }),
     state: () => readiness.state(),
     metrics: metricsPage(metrics, engine, readiness),

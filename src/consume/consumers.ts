@@ -61,6 +61,8 @@ export interface ConsumersParts {
   readonly clock: Clock
   readonly random: Random
   readonly meter?: PollMeter
+  /** Whose sessions these verbs are for; those of others are not found. Default: v2. */
+  readonly surface?: SessionSettings['surface']
 }
 
 export class Consumers {
@@ -281,7 +283,8 @@ export class Consumers {
   async #find(principal: Principal, key: SessionKey): Promise<StoredSession> {
     const isName = key.group.isWellFormed() && key.name.isWellFormed()
     const found = isName ? await this.#parts.store.find(key, principal.subject) : undefined
-    if (found === undefined) throw unknownSession(key)
+    const { surface = 'v2' } = this.#parts
+    if (found?.session.surface !== surface) throw unknownSession(key)
     return found
   }
 

@@ -23,12 +23,14 @@ import {
 } from '../model/limits.ts'
 import type { ExactCursor } from './exact-cursor.ts'
 import { formatCursor, parseCursor, staleCursor, tagOf } from './exact-cursor.ts'
+import type { StoredRecord } from '../model/record.ts'
 import type { InstanceCommits } from './instance-commits.ts'
 import { bytesOf, fetchOrWait, releaseAll } from './partition-fetch.ts'
+import type { Gap } from './gap.ts'
 import type { Cursor } from './poll-records.ts'
 import { PollRecords } from './poll-records.ts'
 import type { ReadRecord } from './read-record.ts'
-import type { OwnedPartition, Session, SessionKey, SessionPosition } from './session.ts'
+import type { OwnedPartition, Session, SessionKey, SessionPosition, Span } from './session.ts'
 import { grantOf, holdingsOf, ownedBy, positionsByGrant } from './session.ts'
 import type { SessionKeeper } from './session-keeper.ts'
 import { unknownSession } from './session-keeper.ts'
@@ -43,6 +45,11 @@ export interface PollOptions {
   /** Exact mode: the last answer that the client has processed. Goes on right behind it, each time. */
   readonly cursor?: string
   readonly signal?: AbortSignal
+  readonly recordsMax?: number
+  /** Others are passed over. */
+  readonly wants?: (record: StoredRecord) => boolean
+  /** What becomes of the session when the records were delivered, besides its positions. */
+  readonly onDelivered?: (session: Session) => Session
 }
 
 export interface Poll {
@@ -50,8 +57,11 @@ export interface Poll {
   readonly records: readonly ReadRecord[]
   /** Names the end of this answer; undefined when nothing is assigned, or too much for a header. */
   cursorAfter(count: number): string | undefined
+  /** What these records cover, for whoever reads them again. */
+  readonly spans: readonly Span[]
+  readonly gaps: readonly Gap[]
   /** The first `count` records were written completely: positions move. */
-  delivered(count: number): Promise<void>
+  delivered(count: number): Promise<StoredSession | undefined>
   /** The answer was cut: the next poll returns the records again. */
   dropped(): void
 }
@@ -100,6 +110,7 @@ export class InstancePoll {
   #endMs = Infinity
   /** Where the client wants to go on, in exact mode. */
   #resume: ExactCursor | undefined
+  readonly #gaps: Gap[] = []
   #hold: Timer | undefined
   #isOver = false
 
@@ -208,9 +219,8 @@ export class InstancePoll {
 
   async #read(first: StoredSession, options: PollOptions): Promise<Poll> {
     const { clock } = this.#parts
-    const { waitMs, minBytes } = first.session
-    const wishMs = options.waitMs ?? 0
-    const ownMs = wishMs > 0 ? Math.min(wishMs, waitMs) : waitMs
+    const { minBytes } = first.session
+    const ownMs = waitMsOf(first.session, options.waitMs)
     const deadlineMs = Math.min(clock.monotonicMs() + ownMs, this.#endMs)
     const bytesMax = bytesMaxOf(options.bytesMax)
     const enough = minBytes < 0 ? bytesMax : Math.min(Math.max(1, minBytes), bytesMax)
@@ -225,7 +235,12 @@ export class InstancePoll {
       const ready = inTurn(cursors, this.#turnOf(stored))
       const restMs = Math.max(0, deadlineMs - clock.monotonicMs())
       const { slices, isWoken } = await this.#fetch(ready, restMs, bytesMax, enough, options.signal)
-      const answer = new PollRecords(bytesMax)
+      const answer = new PollRecords({
+        bytesMax,
+        tellsGaps: stored.session.surface !== 'v2',
+        ...(options.recordsMax === undefined ? {} : { recordsMax: options.recordsMax }),
+        ...(options.wants === undefined ? {} : { wants: options.wants }),
+      })
       try {
         slices.forEach((slice, i) => {
           if (!answer.isFull) answer.add(ready[i]!, slice, stored.session.reset)
@@ -234,13 +249,14 @@ export class InstancePoll {
         releaseAll(slices)
         throw error
       }
+      this.#gaps.push(...answer.gaps)
       const isTimeUp = clock.monotonicMs() >= deadlineMs || options.signal?.aborted === true
       // Damage behind the records ends the wait for more: it would not go away.
       const isEnough = bytesOf(slices) >= enough || answer.problem !== undefined
       const hasEnough = answer.records.length > 0 && isEnough
       // The membership moved meanwhile: what was chosen by the old one is not delivered.
       if (!isWoken && (isTimeUp || hasEnough || answer.isFull) && !answer.wasReset) {
-        return await this.#answer(answer, slices, cursors, stored)
+        return await this.#answer(answer, slices, cursors, stored, options.onDelivered)
       }
       const { problem } = answer
       if (answer.records.length === 0) answer.deliver(0)
@@ -357,6 +373,7 @@ export class InstancePoll {
     slices: readonly FetchSlice[],
     cursors: ReadonlyMap<string, Cursor>,
     stored: StoredSession,
+    onDelivered: PollOptions['onDelivered'],
   ): Promise<Poll> {
     const bytes = bytesOf(slices)
     const { records } = answer
@@ -368,11 +385,12 @@ export class InstancePoll {
       )
       return formatCursor(tag, turn, new Map(nexts))
     }
-    const finish = async (count: number): Promise<void> => {
+    const told = { spans: answer.spans(), gaps: this.#gaps }
+    const finish = async (count: number): Promise<StoredSession> => {
       answer.deliver(count)
       giveBack()
       try {
-        await this.#save(cursors, turn)
+        return await this.#save(cursors, turn, records.length > 0 ? onDelivered : undefined)
       } catch (error) {
         await this.#endMark()
         throw error
@@ -399,9 +417,10 @@ export class InstancePoll {
         this.#over()
       }
       return {
+        ...told,
         records,
         cursorAfter,
-        delivered: () => Promise.resolve(),
+        delivered: () => Promise.resolve(undefined),
         dropped: () => undefined,
       }
     }
@@ -417,21 +436,26 @@ export class InstancePoll {
     const limit = this.#parts.clock.after(pollAnswerMs, dropped)
     this.#keepMark()
     return {
+      ...told,
       records,
       cursorAfter,
       dropped,
       delivered: (count) => {
-        if (isDone) return Promise.resolve()
+        if (isDone) return Promise.resolve(undefined)
         isDone = true
         limit.cancel()
         const work = finish(Math.min(count, records.length))
-        this.#hooks.settling(work)
+        this.#hooks.settling(work.then(() => undefined))
         return work
       },
     }
   }
 
-  async #save(cursors: ReadonlyMap<string, Cursor>, turn: number): Promise<void> {
+  async #save(
+    cursors: ReadonlyMap<string, Cursor>,
+    turn: number,
+    onDelivered: PollOptions['onDelivered'],
+  ): Promise<StoredSession> {
     const change = ({ session, membership, reader }: StoredSession): Session | undefined => {
       // The mark was lost: another read has delivered the same records, and moves the positions.
       if (reader !== null && reader.id !== this.#reader) return undefined
@@ -450,11 +474,13 @@ export class InstancePoll {
         const committed = old?.committed ?? cursor.committed
         return [{ ...old, topic, partition, grant: place.grant, next, committed }]
       })
-      return { ...session, positions, isCut: false, turn }
+      const moved = { ...session, positions, isCut: false, turn }
+      return onDelivered === undefined ? moved : onDelivered(moved)
     }
     const saved = await this.#update(change, { endReader: this.#reader })
     // The keeper may be waiting for this read to give a partition back.
     if ((saved.membership?.releasing.length ?? 0) > 0) this.#parts.keeper.nudge(this.#key)
+    return saved
   }
 
   /** Leaves the session as it is when it is another one by now. */
@@ -524,6 +550,12 @@ function isAssigned({ session, membership }: StoredSession): boolean {
 /** Neither subscribed nor assigned: nothing to read. */
 function isIdle({ subscription, assignment }: Session): boolean {
   return subscription === null && assignment === undefined
+}
+
+/** A v2 client can only shorten its instance's wait; on the other surfaces each poll names its own. */
+function waitMsOf({ surface, waitMs }: Session, wishMs = 0): number {
+  if (surface !== 'v2') return Math.min(Math.max(0, wishMs), waitMsMax)
+  return wishMs > 0 ? Math.min(wishMs, waitMs) : waitMs
 }
 
 function bytesMaxOf(wish: number | undefined): number {

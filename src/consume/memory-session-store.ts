@@ -1,7 +1,7 @@
 /** Sessions in this process: they end with it. A lease is trivially held, yet counted all the same. */
 import type { Clock } from '../kit/clock.ts'
 import type { Membership, Session, SessionKey } from './session.ts'
-import { keyText } from './session.ts'
+import { keyText, timeToLiveMs } from './session.ts'
 import type {
   Lease,
   LeaseCheck,
@@ -26,6 +26,7 @@ export class MemorySessionStore implements SessionStore {
   readonly reachable = true
   readonly #clock: Clock
   readonly #entries = new Map<string, Entry>()
+  readonly #keys = new Map<string, SessionKey>()
   /** Owner -> number of sessions. */
   readonly #owned = new Map<string, number>()
 
@@ -62,8 +63,13 @@ export class MemorySessionStore implements SessionStore {
       reader: null,
     }
     this.#entries.set(name, entry)
+    this.#keys.set(session.id, { group: session.group, name: session.name })
     this.#owned.set(session.owner, owned + 1)
     return Promise.resolve(this.#view(entry))
+  }
+
+  locate(id: string): Promise<SessionKey | undefined> {
+    return Promise.resolve(this.#keys.get(id))
   }
 
   find(key: SessionKey, by?: string): Promise<StoredSession | undefined> {
@@ -162,7 +168,11 @@ export class MemorySessionStore implements SessionStore {
   expire(key: SessionKey, lease: Lease): Promise<boolean> {
     const entry = this.#leased(key, lease)
     const idleMs = this.#clock.monotonicMs() - (entry?.seenMs ?? 0)
-    if (entry === undefined || idleMs < entry.session.ttlMs || this.#readerOf(entry) !== null) {
+    if (
+      entry === undefined ||
+      idleMs < timeToLiveMs(entry.session) ||
+      this.#readerOf(entry) !== null
+    ) {
       return Promise.resolve(false)
     }
     this.#delete(entry)
@@ -195,6 +205,7 @@ export class MemorySessionStore implements SessionStore {
 
   #delete({ session }: Entry): void {
     this.#entries.delete(keyText(session))
+    this.#keys.delete(session.id)
     const owned = (this.#owned.get(session.owner) ?? 1) - 1
     if (owned === 0) this.#owned.delete(session.owner)
     else this.#owned.set(session.owner, owned)

@@ -7,7 +7,8 @@ import type { Offset } from '../model/offset.ts'
 import { lastOffsetOf } from '../model/record-batch.ts'
 import type { StoredRecord } from '../model/record.ts'
 import type { ReadRecord } from './read-record.ts'
-import type { OwnedPartition, Reset } from './session.ts'
+import type { Gap } from './gap.ts'
+import type { OwnedPartition, Reset, Span } from './session.ts'
 
 /** A partition that a poll reads. */
 export interface Cursor {
@@ -23,11 +24,23 @@ export interface Cursor {
   isBlocked: boolean
 }
 
+export interface PollLimits {
+  /** Counts keys and values: the answer stops before the record that would reach it. */
+  readonly bytesMax: number
+  readonly recordsMax?: number
+  /** Others are passed over. */
+  readonly wants?: (record: StoredRecord) => boolean
+  /** What retention took is told as a gap, and reading goes on behind it; else the reset decides. */
+  readonly tellsGaps?: boolean
+}
+
 /** How far the records of one answer take one partition. */
 interface Stretch {
   /** Places of its records in the answer: [from, to). */
   readonly from: number
   readonly to: number
+  /** Where the partition stood before. */
+  readonly begin: Offset
   /** Where to go on when all of them were delivered. */
   readonly next: Offset
 }
@@ -35,7 +48,7 @@ interface Stretch {
 export class PollRecords {
   readonly records: ReadRecord[] = []
   readonly #stretches = new Map<Cursor, Stretch>()
-  readonly #bytesMax: number
+  readonly #limits: PollLimits
   #bytes = 0
   #isFull = false
   /** A position was out of range and has been set anew: look again. */
@@ -43,9 +56,11 @@ export class PollRecords {
   /** Why there is nothing more; told only when there is nothing at all. */
   problem: GatewayError | undefined
 
-  /** `bytesMax` counts keys and values: the answer stops before the record that would reach it. */
-  constructor(bytesMax: number) {
-    this.#bytesMax = bytesMax
+  /** What could not be had, where the reader is told of it. */
+  readonly gaps: Gap[] = []
+
+  constructor(limits: PollLimits) {
+    this.#limits = limits
   }
 
   get isFull(): boolean {
@@ -56,14 +71,20 @@ export class PollRecords {
   add(cursor: Cursor, slice: FetchSlice, reset: Reset): void {
     const from = this.records.length
     const { topic, partition } = cursor.place
-    let next = cursor.next
+    const begin = cursor.next
+    let next = begin
+    const { wants } = this.#limits
     try {
       for (const batch of slice.batches) {
         for (const record of readRecords(batch)) {
           if (record.offset < next) continue
+          if (wants !== undefined && !wants(record)) {
+            next = record.offset + 1
+            continue
+          }
           if (!this.#hasRoom(record)) {
             this.#isFull = true
-            this.#stretches.set(cursor, { from, to: this.records.length, next })
+            this.#stretches.set(cursor, { from, to: this.records.length, begin, next })
             return
           }
           this.records.push({ ...record, topic, partition })
@@ -79,7 +100,15 @@ export class PollRecords {
       if (!(error instanceof GatewayError)) throw error
       this.problem ??= error
     }
-    this.#stretches.set(cursor, { from, to: this.records.length, next })
+    this.#stretches.set(cursor, { from, to: this.records.length, begin, next })
+  }
+
+  /** What the whole answer covers, ranges without a record for the client included. */
+  spans(): Span[] {
+    return [...this.#stretches].flatMap(([{ place }, { begin, next }]): Span[] => {
+      const { topic, partition, grant } = place
+      return next > begin ? [{ topic, partition, grant, from: begin, next }] : []
+    })
   }
 
   /** Moves the cursors past the first `count` records. */
@@ -95,10 +124,21 @@ export class PollRecords {
     return stretch.from < count ? this.records[count - 1]!.offset + 1 : cursor.next
   }
 
+  #passOver(cursor: Cursor, { logStart, readableEnd }: FetchSlice): void {
+    const { topic, partition, topicId: epoch } = cursor.place
+    const from = cursor.next
+    const [to, why] =
+      from < logStart ? ([logStart, 'retention'] as const) : ([readableEnd, 'trimmed'] as const)
+    this.gaps.push({ topic, epoch, partition, from, to, why })
+    cursor.next = to
+    this.wasReset = true
+  }
+
   #hasRoom(record: StoredRecord): boolean {
     if (this.records.length === 0) return true
-    if (this.records.length >= recordsPerRequestMax) return false
-    return this.#bytes + sizeOf(record) < this.#bytesMax
+    const { bytesMax, recordsMax = recordsPerRequestMax } = this.#limits
+    if (this.records.length >= recordsMax) return false
+    return this.#bytes + sizeOf(record) < bytesMax
   }
 
   /** True when the position was set anew, which may be backwards. */
@@ -121,6 +161,10 @@ export class PollRecords {
         if (reset === 'none') {
           this.problem ??= outOfRange(cursor, slice)
           return false
+        }
+        if (this.#limits.tellsGaps === true) {
+          this.#passOver(cursor, slice)
+          return true
         }
         cursor.next = reset === 'earliest' ? slice.logStart : slice.readableEnd
         this.wasReset = true

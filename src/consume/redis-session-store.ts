@@ -7,6 +7,7 @@
  *
  *   {ebbgate:1:<namespace>}:s:<key>   hash: id owner ttl version session membership revision
  *                                           node token lease seen reader reader_end reader_sees
+ *   {ebbgate:1:<namespace>}:i:<id>    the key of the session with this id
  *   {ebbgate:1:<namespace>}:leases    sorted set: key by the end of its lease
  *   {ebbgate:1:<namespace>}:o:<owner> sorted set: key by the end of its hash, to count sessions
  */
@@ -15,7 +16,7 @@ import { Redis } from 'ioredis'
 import type { Logger } from '../kit/logger.ts'
 import { GatewayError } from '../model/errors.ts'
 import type { Membership, Session, SessionKey } from './session.ts'
-import { keyOfText, keyText } from './session.ts'
+import { keyOfText, keyText, timeToLiveMs } from './session.ts'
 import type {
   Lease,
   LeaseCheck,
@@ -46,6 +47,8 @@ const reconnectMsMax = 1_000
 const graceMs = 60_000
 /** The indexes are renewed with every lease. */
 const indexKeepMs = 7 * 24 * 3_600_000
+/** The way from an id to its session outlives the session by this much, ms. */
+const idKeepMs = 10 * graceMs
 /** Leases renewed by one script: a script holds up everybody else. */
 const renewalsPerScript = 100
 
@@ -89,7 +92,7 @@ class Script {
 
 const scripts = {
   create: new Script(`
-local key, leases, owner = KEYS[1], KEYS[2], KEYS[3]
+local key, leases, owner, index = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local name, id, who, ttl, session, node, lease, most = unpack(ARGV)
 if redis.call('EXISTS', key) == 1 then
   if get(key, 'id') == id then return view(key) end
@@ -105,7 +108,11 @@ redis.call('ZADD', leases, whole(now + tonumber(lease)), name)
 redis.call('PEXPIRE', leases, ${indexKeepMs})
 redis.call('ZADD', owner, whole(now + tonumber(ttl) + ${graceMs}), name)
 redis.call('PEXPIRE', owner, ${indexKeepMs})
+redis.call('SET', index, name, 'PX', whole(tonumber(ttl) + ${idKeepMs}))
 return view(key)`),
+
+  locate: new Script(`
+return redis.call('GET', KEYS[1])`),
 
   find: new Script(`
 local key, by = KEYS[1], ARGV[1]
@@ -118,9 +125,10 @@ return view(key)`),
 
   save: new Script(`
 local key = KEYS[1]
-local id, version, session, reader = unpack(ARGV)
+local id, version, session, reader, ttl = unpack(ARGV)
 if get(key, 'id') ~= id or get(key, 'version') ~= version then return false end
-redis.call('HSET', key, 'version', whole(tonumber(version) + 1), 'session', session)
+redis.call('HSET', key, 'version', whole(tonumber(version) + 1), 'session', session, 'ttl', ttl)
+keep(key)
 if reader ~= '' and get(key, 'reader') == reader then redis.call('HSET', key, 'reader', '') end
 return view(key)`),
 
@@ -172,8 +180,8 @@ return view(key)`),
 local leases, checks = KEYS[1], {}
 local lease = ARGV[1]
 local ends = whole(now + tonumber(lease))
-for i = 1, (#KEYS - 1) / 2 do
-  local key, owner = KEYS[2 * i], KEYS[2 * i + 1]
+for i = 1, (#KEYS - 1) / 3 do
+  local key, owner, index = KEYS[3 * i - 1], KEYS[3 * i], KEYS[3 * i + 1]
   local name, node, token = ARGV[3 * i - 1], ARGV[3 * i], ARGV[3 * i + 1]
   if holds(key, node, token) then
     redis.call('HSET', key, 'lease', ends)
@@ -181,6 +189,7 @@ for i = 1, (#KEYS - 1) / 2 do
     redis.call('ZADD', leases, ends, name)
     redis.call('ZADD', owner, whole(now + number(key, 'ttl') + ${graceMs}), name)
     redis.call('PEXPIRE', owner, ${indexKeepMs})
+    redis.call('SET', index, name, 'PX', whole(number(key, 'ttl') + ${idKeepMs}))
     checks[i] = get(key, 'version') .. ' ' .. whole(now - number(key, 'seen'))
   else
     checks[i] = ''
@@ -201,20 +210,20 @@ return 1`),
 return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(now), 'LIMIT', '0', ARGV[1])`),
 
   expire: new Script(`
-local key, leases, owner = KEYS[1], KEYS[2], KEYS[3]
+local key, leases, owner, index = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local name, node, token = unpack(ARGV)
 if not holds(key, node, token) or reading(key) then return 0 end
 if now - number(key, 'seen') < number(key, 'ttl') then return 0 end
-redis.call('DEL', key)
+redis.call('DEL', key, index)
 redis.call('ZREM', leases, name)
 redis.call('ZREM', owner, name)
 return 1`),
 
   remove: new Script(`
-local key, leases, owner = KEYS[1], KEYS[2], KEYS[3]
+local key, leases, owner, index = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local name, id = unpack(ARGV)
 if get(key, 'id') ~= id then return 0 end
-redis.call('DEL', key)
+redis.call('DEL', key, index)
 redis.call('ZREM', leases, name)
 redis.call('ZREM', owner, name)
 return 1`),
@@ -276,7 +285,8 @@ export class RedisSessionStore implements SessionStore {
     ownerMax: number,
   ): Promise<StoredSession> {
     const { id, owner, ttlMs } = session
-    const reply = await this.#write(scripts.create, this.#allKeys(session, owner), [
+    const keys = [...this.#allKeys(session, owner), this.#index(id)]
+    const reply = await this.#write(scripts.create, keys, [
       keyText(session),
       id,
       owner,
@@ -291,6 +301,11 @@ export class RedisSessionStore implements SessionStore {
     return toStored(reply)
   }
 
+  async locate(id: string): Promise<SessionKey | undefined> {
+    const reply = await this.#read(scripts.locate, [this.#index(id)], [])
+    return typeof reply === 'string' ? keyOfText(reply) : undefined
+  }
+
   async find(key: SessionKey, by = ''): Promise<StoredSession | undefined> {
     const reply = await this.#read(scripts.find, [this.#hash(key)], [by])
     return reply === null ? undefined : toStored(reply)
@@ -302,7 +317,8 @@ export class RedisSessionStore implements SessionStore {
     session: Session,
     endReader = '',
   ): Promise<StoredSession | undefined> {
-    const args = [session.id, version, JSON.stringify(session), endReader]
+    const ttlMs = timeToLiveMs(session)
+    const args = [session.id, version, JSON.stringify(session), endReader, ttlMs]
     const reply = await this.#write(scripts.save, [this.#hash(key)], args)
     return reply === null ? undefined : toStored(reply)
   }
@@ -349,7 +365,11 @@ export class RedisSessionStore implements SessionStore {
     const checks: (LeaseCheck | undefined)[] = []
     for (let from = 0; from < renewals.length; from += renewalsPerScript) {
       const part = renewals.slice(from, from + renewalsPerScript)
-      const keys = part.flatMap(({ key, owner }) => [this.#hash(key), this.#owner(owner)])
+      const keys = part.flatMap(({ key, owner, id }) => [
+        this.#hash(key),
+        this.#owner(owner),
+        this.#index(id),
+      ])
       const args = part.flatMap(({ key, lease }) => [keyText(key), lease.node, lease.token])
       const reply = await this.#write(scripts.renew, [this.#leases(), ...keys], [leaseMs, ...args])
       for (const text of reply as string[]) {
@@ -374,19 +394,24 @@ export class RedisSessionStore implements SessionStore {
   async expire(key: SessionKey, { node, token }: Lease): Promise<boolean> {
     const stored = await this.find(key)
     if (stored === undefined) return false
-    const keys = this.#allKeys(key, stored.session.owner)
+    const { owner, id } = stored.session
+    const keys = [...this.#allKeys(key, owner), this.#index(id)]
     return (await this.#write(scripts.expire, keys, [keyText(key), node, token])) === 1
   }
 
   async remove(key: SessionKey, id: string): Promise<boolean> {
     const stored = await this.find(key)
     if (stored === undefined) return false
-    const keys = this.#allKeys(key, stored.session.owner)
+    const keys = [...this.#allKeys(key, stored.session.owner), this.#index(id)]
     return (await this.#write(scripts.remove, keys, [keyText(key), id])) === 1
   }
 
   #hash(key: SessionKey): string {
     return `${this.#tag}:s:${keyText(key)}`
+  }
+
+  #index(id: string): string {
+    return `${this.#tag}:i:${encodeURIComponent(id)}`
   }
 
   #leases(): string {

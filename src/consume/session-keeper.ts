@@ -21,11 +21,12 @@ import {
   leaseMs,
   leaseRenewMs,
   rebalanceTimeoutMsDefault,
+  rebalanceTimeoutMsMax,
   releaseGraceMs,
 } from '../model/limits.ts'
 import type { TopicPartition } from '../model/topic.ts'
-import type { Membership, OwnedPartition, SessionKey } from './session.ts'
-import { hasOutstanding, keyText } from './session.ts'
+import type { Membership, OwnedPartition, Session, SessionKey } from './session.ts'
+import { hasOutstanding, keyText, timeToLiveMs } from './session.ts'
 import type { LeaseRenewal, SessionStore, StoredSession } from './session-store.ts'
 
 /** What there is to count; `app` plugs metrics in. */
@@ -272,7 +273,8 @@ export class SessionKeeper {
     if (all.length === 0) return
     const sinceMs = this.#parts.clock.monotonicMs()
     const renewals = all.map(({ key, stored }): LeaseRenewal => {
-      return { key, owner: stored.session.owner, lease: stored.lease }
+      const { id, owner } = stored.session
+      return { key, id, owner, lease: stored.lease }
     })
     const checks = await this.#parts.store.renew(renewals, leaseMs)
     const losses: Promise<void>[] = []
@@ -329,7 +331,8 @@ export class SessionKeeper {
         this.#parts.logger.info({ ...held.key }, 'A session ended: its client was silent.')
         await this.end(stored)
       } else {
-        const leftMs = held.stored.session.ttlMs - (stored?.idleMs ?? 0)
+        const { session } = stored ?? held.stored
+        const leftMs = timeToLiveMs(session) - (stored?.idleMs ?? 0)
         held.expiresMs = nowMs + Math.max(tickMs, leftMs)
       }
     }
@@ -417,7 +420,9 @@ export class SessionKeeper {
         await this.#quit(held, stored)
         return false
       }
-      const membership = stored.membership ?? (await this.#save(held, this.#newMembership()))
+      const membership =
+        stored.membership ??
+        (await this.#save(held, this.#newMembership(stored.session.instanceId)))
       if (membership === undefined) return false
       if (membership.releasing.length > 0 && this.#canRelease(held, { ...stored, membership })) {
         held.needsFull = true
@@ -457,7 +462,7 @@ export class SessionKeeper {
       answer = await groups.heartbeat(fenceOf(held.key, membership), {
         timeoutMs: groupCallTimeoutMs,
         ...(isFull && subscription !== null ? { subscription } : {}),
-        ...(isFull ? { owned, rebalanceTimeoutMs: rebalanceTimeoutMsDefault } : {}),
+        ...(isFull ? { owned, rebalanceTimeoutMs: rebalanceMs(stored.session) } : {}),
         client: { id: name, host: '' },
       })
     } catch (error) {
@@ -533,10 +538,11 @@ export class SessionKeeper {
    */
   #canRelease(held: Held, stored: StoredSession & { readonly membership: Membership }): boolean {
     const waitedMs = this.#parts.clock.monotonicMs() - held.releaseStartedMs
-    if (waitedMs >= releaseDeadlineMs) return true
     const { reader, membership, session } = stored
+    if (waitedMs >= releaseDeadlineMs + (session.processingMs ?? 0)) return true
     if (reader !== null && reader.sees < membership.revision) return false
-    return waitedMs >= releaseGraceMs || !hasOutstanding(session, membership.releasing)
+    const graceMs = session.processingMs ?? releaseGraceMs
+    return waitedMs >= graceMs || !hasOutstanding(session, membership.releasing)
   }
 
   /** Waiting for a release is no reason to heartbeat more often. */
@@ -544,9 +550,10 @@ export class SessionKeeper {
     return needsFull || this.#parts.clock.monotonicMs() - beatMs >= intervalMs
   }
 
-  #newMembership(): Membership {
+  #newMembership(instanceId: string | undefined): Membership {
     return {
       memberId: uuid(this.#parts.random),
+      ...(instanceId === undefined ? {} : { instanceId }),
       memberEpoch: 0,
       revision: 0,
       subscriptionRevision: -1,
@@ -638,8 +645,17 @@ function isSettled({ session, membership }: StoredSession): boolean {
   )
 }
 
-export function fenceOf({ group }: SessionKey, { memberId, memberEpoch }: Membership): Member {
-  return { groupId: group, memberId, memberEpoch }
+/** Who may take long over a batch must be given as long to hand its partitions over, and somewhat more. */
+function rebalanceMs({ processingMs = 0 }: Session): number {
+  return Math.min(rebalanceTimeoutMsDefault + processingMs, rebalanceTimeoutMsMax)
+}
+
+export function fenceOf(
+  { group }: SessionKey,
+  { memberId, memberEpoch, instanceId }: Membership,
+): Member {
+  const fence = { groupId: group, memberId, memberEpoch }
+  return instanceId === undefined ? fence : { ...fence, instanceId }
 }
 
 export function unknownSession({ group, name }: SessionKey): GatewayError {

@@ -35,6 +35,7 @@ export interface StoredSession {
 
 export interface LeaseRenewal {
   readonly key: SessionKey
+  readonly id: string
   readonly owner: string
   readonly lease: Lease
 }
@@ -56,6 +57,8 @@ export interface SessionStore {
    * has `ownerMax` sessions already.
    */
   create(session: Session, node: string, leaseMs: number, ownerMax: number): Promise<StoredSession>
+  /** The key of the session that has this id, as far as is known: whoever finds it there compares the id. */
+  locate(id: string): Promise<SessionKey | undefined>
   /** `by`: the principal whose request it is; renews the expiry, and another's session is not found. */
   find(key: SessionKey, by?: string): Promise<StoredSession | undefined>
   /**

@@ -7,6 +7,7 @@
  */
 import type { Subscription } from '../engine/groups.ts'
 import type { Offset } from '../model/offset.ts'
+import type { Gap } from './gap.ts'
 
 export type Reset = 'earliest' | 'latest' | 'none'
 type Surface = 'v2' | 'native' | 'push'
@@ -58,6 +59,31 @@ export interface SessionSettings {
   readonly waitMs: number
   /** The session ends this long after its client's last request, ms. */
   readonly ttlMs: number
+  /** While a batch is out the session lives at least so long, and its partitions are not given away, ms. */
+  readonly processingMs?: number
+  /** Only records with one of these keys are delivered. */
+  readonly keys?: readonly string[]
+  /** Static membership (KIP-345). */
+  readonly instanceId?: string
+}
+
+/** One stretch of one partition that was handed out under a cursor. */
+export interface Span {
+  readonly topic: string
+  readonly partition: number
+  readonly grant: number
+  readonly from: Offset
+  readonly next: Offset
+}
+
+/** The batch that is out: handed out, and not acknowledged. It is read again from the log, never kept. */
+export interface OutBatch {
+  readonly cursor: string
+  readonly records: number
+  /** When it was handed out first, ms since 1970. */
+  readonly sentMs: number
+  readonly spans: readonly Span[]
+  readonly gaps?: readonly Gap[]
 }
 
 /** The half that requests write. */
@@ -78,6 +104,12 @@ export interface Session extends SessionKey, SessionSettings {
   readonly isCut: boolean
   /** Rises with each answer; the partition that an answer begins with is chosen by it. */
   readonly turn: number
+  /** Null or absent: nothing is out. */
+  readonly out?: OutBatch | null
+  /** The cursor that was acknowledged last. */
+  readonly acked?: string
+  /** The partitions that the client was last told it has. */
+  readonly told?: readonly string[]
 }
 
 export interface OwnedPartition {
@@ -90,6 +122,7 @@ export interface OwnedPartition {
 /** The half that the lease holder writes. */
 export interface Membership {
   readonly memberId: string
+  readonly instanceId?: string
   /** 0: not joined, or lost. */
   readonly memberEpoch: number
   /** Rises with each write. */
@@ -119,7 +152,11 @@ export function holdingsOf(
 }
 
 /** The name of one ownership: a partition under one grant. */
-export function grantOf({ topic, partition, grant }: OwnedPartition | SessionPosition): string {
+export function grantOf({
+  topic,
+  partition,
+  grant,
+}: OwnedPartition | SessionPosition | Span): string {
   return `${topic}/${partition}@${grant}`
 }
 
@@ -128,8 +165,17 @@ export function positionsByGrant({ positions }: Session): Map<string, SessionPos
   return new Map(positions.map((position) => [grantOf(position), position]))
 }
 
+/** How long the client may be silent now, ms. */
+export function timeToLiveMs({ ttlMs, processingMs = 0, out = null }: Session): number {
+  return out === null ? ttlMs : Math.max(ttlMs, processingMs)
+}
+
 /** Whether records of these partitions were delivered and not committed. */
 export function hasOutstanding(session: Session, places: readonly OwnedPartition[]): boolean {
+  if (session.surface !== 'v2') {
+    const grants = new Set(session.out?.spans.map(grantOf))
+    return places.some((place) => grants.has(grantOf(place)))
+  }
   const positions = positionsByGrant(session)
   return places.some((place) => {
     const position = positions.get(grantOf(place))

@@ -339,6 +339,166 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/groups/{group}/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group: components["parameters"]["Group"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Join a group as a consumer
+         * @description Joins before it answers. A group that this makes begins where `reset` says, decided for all partitions
+         *     now; a partition added later begins at its log start.
+         */
+        post: operations["createSession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sessions/{session}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session: components["parameters"]["Session"];
+            };
+            cookie?: never;
+        };
+        /** Describe a session; this does not keep it alive */
+        get: operations["describeSession"];
+        put?: never;
+        post?: never;
+        /** Leave the group at once; what was not acknowledged goes to others */
+        delete: operations["deleteSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sessions/{session}/poll": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session: components["parameters"]["Session"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Acknowledge a batch and get the next one
+         * @description With the cursor of the batch that is out as `ack`, commits it and answers the next one. Without
+         *     `ack`, or with the cursor before, answers the batch that is out again: a poll is safe to repeat. An
+         *     older cursor is 409. Records of a partition that went to another member are left out of a repetition,
+         *     which then has a cursor of its own.
+         */
+        post: operations["pollSession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sessions/{session}/commit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session: components["parameters"]["Session"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Commit a batch, or a part of it
+         * @description A `cursor` commits its whole batch. `positions` (next offsets) commit a part; above what was delivered
+         *     is 422, below the committed offset is a success that does nothing.
+         */
+        post: operations["commitSession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sessions/{session}/park": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session: components["parameters"]["Session"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Put a poison record aside and go on behind it
+         * @description One transaction copies the record to `<topic>.parked` (made on first use, with as many partitions) and
+         *     commits its partition up to and including it; what stood before it in the batch counts as done. Key,
+         *     value and headers are kept; the headers `ebbgate-parked-from`, `-group` and `-reason` are added.
+         *     Repeated, it changes nothing.
+         */
+        post: operations["parkRecord"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sessions/{session}/seek": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session: components["parameters"]["Session"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Go on somewhere else
+         * @description Moves the group durably in the partitions that this session owns, and drops the batch that is out.
+         */
+        post: operations["seekSession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sessions/{session}/heartbeat": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session: components["parameters"]["Session"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Show life without polling
+         * @description Renews `ttlMs`, or `processingMs` while a batch is out.
+         */
+        post: operations["heartbeatSession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -702,6 +862,124 @@ export interface components {
             before: number | null;
             after: components["schemas"]["Offset"];
         };
+        SessionId: string;
+        /** @description Names one batch of one session. Opaque. */
+        Cursor: string;
+        NewSession: {
+            topics?: components["schemas"]["TopicName"][];
+            /** @description A glob instead of `topics`; `*` is any run of characters. It matches at most 1,000 topics. */
+            pattern?: string;
+            /**
+             * @description Where a group begins that this session makes; `error` answers polls with 410.
+             * @default earliest
+             * @enum {string}
+             */
+            reset: "earliest" | "latest" | "error";
+            format?: components["schemas"]["OutFormat"];
+            /** @description Delivers only records with one of these keys; the others count as done. */
+            keys?: string[];
+            /** @description Static membership. */
+            instanceId?: string;
+            /**
+             * @description The session ends when its client asks for nothing for so long.
+             * @default 30000
+             */
+            ttlMs: number;
+            /**
+             * @description While a batch is out it lives at least so long, and nobody else gets those records.
+             * @default 300000
+             */
+            processingMs: number;
+        };
+        Session: {
+            session: components["schemas"]["SessionId"];
+            group: string;
+            memberId: string | null;
+            memberEpoch: number;
+            assignment: components["schemas"]["Assignment"];
+            ttlMs: number;
+            processingMs: number;
+        };
+        SessionFacts: {
+            session: components["schemas"]["SessionId"];
+            group: string;
+            /** @enum {string} */
+            surface: "v2" | "native" | "push";
+            memberId: string | null;
+            memberEpoch: number;
+            assignment: components["schemas"]["Assignment"];
+            outstanding: null | {
+                cursor: components["schemas"]["Cursor"];
+                records: number;
+                /** @description For how long it has been out. */
+                sinceMs: number;
+            };
+            ttlMs: number;
+            /** @description When it ends if its client asks for nothing more, milliseconds since 1970. */
+            expiresAt: number;
+        };
+        SessionPollRequest: {
+            /** @description The cursor of the batch that is done. */
+            ack?: string | null;
+            /** @default 0 */
+            waitMs: number;
+            /** @default 100 */
+            maxRecords: number;
+            /** @default 1048576 */
+            maxBytes: number;
+        };
+        SessionBatch: {
+            cursor: string | null;
+            records: components["schemas"]["Record"][];
+            memberEpoch: number;
+            gaps?: components["schemas"]["Gap"][];
+            /** @description Present when it is another one than this client was told last. */
+            assignment?: components["schemas"]["Assignment"];
+            /** @description Partitions that went to others. */
+            revoked?: components["schemas"]["Assignment"];
+        };
+        SessionCommitRequest: {
+            cursor: components["schemas"]["Cursor"];
+        } | {
+            positions: components["schemas"]["Positions"];
+            memberEpoch: number;
+        };
+        Committed: {
+            committed: components["schemas"]["CommittedOffsets"];
+        };
+        /** @description Next offsets by topic and partition. */
+        CommittedOffsets: {
+            [key: string]: {
+                [key: string]: components["schemas"]["Offset"];
+            };
+        };
+        ParkRequest: {
+            topic: components["schemas"]["TopicName"];
+            partition: components["schemas"]["PartitionId"];
+            offset: components["schemas"]["Offset"];
+            reason?: string;
+        };
+        Parked: {
+            parked: {
+                topic: components["schemas"]["TopicName"];
+                partition: components["schemas"]["PartitionId"];
+                offset: components["schemas"]["Offset"];
+            };
+        };
+        SeekRequest: {
+            /** @description `earliest`, `latest`, `offset:<n>` (one partition), `time:<ms or ISO 8601>`, `last:<n>`, or a position. */
+            to: string;
+            topic?: components["schemas"]["TopicName"];
+            partition?: components["schemas"]["PartitionId"];
+        };
+        SessionPosition: {
+            position: components["schemas"]["Position"];
+        };
+        SessionLife: {
+            memberEpoch: number;
+            assignment: components["schemas"]["Assignment"];
+            expiresAt: number;
+        };
         PushClientMessage: components["schemas"]["PushSubscribe"] | components["schemas"]["PushUnsubscribe"] | components["schemas"]["PushPing"];
         PushServerMessage: components["schemas"]["PushWelcome"] | components["schemas"]["PushOk"] | components["schemas"]["PushError"] | components["schemas"]["PushRecords"] | components["schemas"]["PushLive"] | components["schemas"]["PushGap"] | components["schemas"]["PushHeartbeat"] | components["schemas"]["PushAssign"] | components["schemas"]["PushEnd"];
         /** @description Chosen by the client; the reply repeats it. */
@@ -876,6 +1154,7 @@ export interface components {
     parameters: {
         Topic: components["schemas"]["TopicName"];
         Group: components["schemas"]["GroupName"];
+        Session: components["schemas"]["SessionId"];
         Partition: components["schemas"]["PartitionId"];
         Offset: components["schemas"]["Offset"];
         /** @description How many items a page holds. */
@@ -1953,6 +2232,246 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    createSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                group: components["parameters"]["Group"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSession"];
+                "application/x-www-form-urlencoded": components["schemas"]["NewSession"];
+            };
+        };
+        responses: {
+            /** @description The session; poll it to read. */
+            201: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    describeSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session: components["parameters"]["Session"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The session. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionFacts"];
+                };
+            };
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session: components["parameters"]["Session"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The session is over. */
+            204: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    pollSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session: components["parameters"]["Session"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["SessionPollRequest"];
+                "application/x-www-form-urlencoded": components["schemas"]["SessionPollRequest"];
+            };
+        };
+        responses: {
+            /** @description The batch; without records `cursor` is null. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionBatch"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            410: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    commitSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session: components["parameters"]["Session"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SessionCommitRequest"];
+                "application/x-www-form-urlencoded": components["schemas"]["SessionCommitRequest"];
+            };
+        };
+        responses: {
+            /** @description Durable. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Committed"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    parkRecord: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session: components["parameters"]["Session"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ParkRequest"];
+                "application/x-www-form-urlencoded": components["schemas"]["ParkRequest"];
+            };
+        };
+        responses: {
+            /** @description The group goes on behind the record. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Parked"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            410: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    seekSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session: components["parameters"]["Session"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SeekRequest"];
+                "application/x-www-form-urlencoded": components["schemas"]["SeekRequest"];
+            };
+        };
+        responses: {
+            /** @description Where it goes on. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionPosition"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            410: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    heartbeatSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session: components["parameters"]["Session"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It lives. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionLife"];
+                };
             };
             404: components["responses"]["Problem"];
             default: components["responses"]["Problem"];

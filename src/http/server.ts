@@ -13,6 +13,7 @@ import type { ClusterAdmin } from '../admin/cluster.ts'
 import type { GroupAdmin } from '../admin/groups.ts'
 import type { TopicAdmin } from '../admin/topics.ts'
 import type { Consumers } from '../consume/consumers.ts'
+import type { Sessions } from '../consume/sessions.ts'
 import type { Reader } from '../consume/reader.ts'
 import type { Clock } from '../kit/clock.ts'
 import type { Logger } from '../kit/logger.ts'
@@ -59,6 +60,7 @@ export interface HttpServerParts {
   readonly producer: Producer
   readonly reader: Reader
   readonly consumers: Consumers
+  readonly sessions: Sessions
   /** Of the engine and the program; asked once the gateway is ready. */
   readonly facts: () => GatewayFacts
   /** Asked by every request, so it should cost nothing. Not ready: 503 but for the ops routes. */

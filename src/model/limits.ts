@@ -112,6 +112,8 @@ export const adoptionsPerLook = 500
 export const assignmentWaitMs = 5_000
 /** An answer that nobody reports as written or cut counts as cut after this time, ms. */
 export const pollAnswerMs = 120_000
+/** Records of one poll of a session when its client names no number: a batch that a worker can do. */
+export const pollRecordsDefault = 100
 /** Bytes lent to answers of polls that are being written, over the whole process. */
 export const pollBytesInFlightMax = 256 * MiB
 /** A revoked partition waits this long for the commit of what was delivered from it, ms. */

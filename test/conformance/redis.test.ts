@@ -70,9 +70,9 @@ if (skip === false) {
     try {
       const { lease } = await store.create(session, 'node-1', 10_000, 10)
       await store.beginRead(session, 'anonymous', 'r1', 1_000)
-      await store.renew([{ key: session, owner: session.owner, lease }], 10_000)
+      await store.renew([{ key: session, id: session.id, owner: session.owner, lease }], 10_000)
       const keys = await redis.keys('*')
-      assert.equal(keys.length, 3)
+      assert.equal(keys.length, 4)
       for (const key of keys) {
         assert.match(key, /^\{ebbgate:1:c1\}:/)
         assert.ok((await redis.pttl(key)) > 0, `${key} would stay for ever`)

@@ -112,6 +112,37 @@ export function sessionStoreSuite(name: string, create: () => Promise<StoreUnder
       assert.ok(expectFound(await stores[1].find(keyOf(session), session.owner)).idleMs < 150)
     })
 
+    test('a session is found by its id until it ends, and its namesake is not taken for it', async () => {
+      const { stores, pass } = await under()
+      const [one, two] = stores
+      const session = fresh({ ttlMs: 30 })
+      const { lease } = await one.create(session, 'node-1', leaseMs, ownerMax)
+      assert.deepEqual(await two.locate(session.id), keyOf(session))
+      assert.equal(await two.locate('s-none'), undefined)
+      await pass(40)
+      assert.equal(await one.expire(keyOf(session), lease), true)
+      assert.equal(await two.locate(session.id), undefined)
+      const next = { ...session, id: `${session.id}-next` }
+      await one.create(next, 'node-1', leaseMs, ownerMax)
+      assert.equal(await two.locate(session.id), undefined)
+      assert.deepEqual(await two.locate(next.id), keyOf(next))
+      await one.remove(keyOf(next), next.id)
+      assert.equal(await two.locate(next.id), undefined)
+    })
+
+    test('a client that works on a batch has more time before its session ends', async () => {
+      const { stores, pass } = await under()
+      const [one] = stores
+      const session = fresh({ surface: 'native', ttlMs: 30, processingMs: 60_000 })
+      const { lease, version } = await one.create(session, 'node-1', leaseMs, ownerMax)
+      const out = { cursor: '1.1.x', records: 1, sentMs: 1, spans: [] }
+      const saved = expectFound(await one.save(keyOf(session), version, { ...session, out }))
+      await pass(40)
+      assert.equal(await one.expire(keyOf(session), lease), false)
+      await one.save(keyOf(session), saved.version, { ...session, out: null })
+      assert.equal(await one.expire(keyOf(session), lease), true)
+    })
+
     test('of two writers that read the same version one wins', async () => {
       const [one, two] = (await under()).stores
       const session = fresh()
@@ -161,8 +192,8 @@ export function sessionStoreSuite(name: string, create: () => Promise<StoreUnder
       const leftLease = (await one.create(left, 'node-1', 150, ownerMax)).lease
       await pass(100)
       const renewals = [
-        { key: keyOf(kept), owner: kept.owner, lease: keptLease },
-        { key: { group: 'no', name: 'such' }, owner: 'x', lease: keptLease },
+        { key: keyOf(kept), id: kept.id, owner: kept.owner, lease: keptLease },
+        { key: { group: 'no', name: 'such' }, id: 'none', owner: 'x', lease: keptLease },
       ]
       const [check, none] = await one.renew(renewals, leaseMs)
       assert.equal(check?.version, 1)
@@ -176,7 +207,7 @@ export function sessionStoreSuite(name: string, create: () => Promise<StoreUnder
         two.adopt(keyOf(left), 'node-2', leaseMs),
       ])
       assert.equal(takers.filter((taken) => taken !== undefined).length, 1)
-      const stale = [{ key: keyOf(left), owner: left.owner, lease: leftLease }]
+      const stale = [{ key: keyOf(left), id: left.id, owner: left.owner, lease: leftLease }]
       assert.deepEqual(await one.renew(stale, leaseMs), [undefined])
     })
 
@@ -185,7 +216,7 @@ export function sessionStoreSuite(name: string, create: () => Promise<StoreUnder
       const session = fresh()
       const { lease } = await stores[0].create(session, 'node-1', 50, ownerMax)
       await pass(60)
-      const renewal = { key: keyOf(session), owner: session.owner, lease }
+      const renewal = { key: keyOf(session), id: session.id, owner: session.owner, lease }
       const [check] = await stores[0].renew([renewal], leaseMs)
       assert.notEqual(check, undefined)
       assert.equal(await stores[1].adopt(keyOf(session), 'node-2', leaseMs), undefined)
@@ -207,7 +238,7 @@ export function sessionStoreSuite(name: string, create: () => Promise<StoreUnder
       const renewals = []
       for (const session of owners) {
         const { lease } = await one.create(session, 'node-1', leaseMs, ownerMax)
-        renewals.push({ key: keyOf(session), owner: session.owner, lease })
+        renewals.push({ key: keyOf(session), id: session.id, owner: session.owner, lease })
       }
       await one.remove(keyOf(owners[120]!), owners[120]!.id)
       const checks = await one.renew(renewals, leaseMs)

@@ -8,6 +8,8 @@ import { TopicAdmin } from '../../src/admin/topics.ts'
 import { Consumers } from '../../src/consume/consumers.ts'
 import { MemorySessionStore } from '../../src/consume/memory-session-store.ts'
 import { Reader } from '../../src/consume/reader.ts'
+import { Sessions } from '../../src/consume/sessions.ts'
+import type { SessionStore } from '../../src/consume/session-store.ts'
 import { SessionKeeper } from '../../src/consume/session-keeper.ts'
 import { loadDocuments } from '../../src/http/documents.ts'
 import type { GatewayState } from '../../src/http/ops.ts'
@@ -42,7 +44,10 @@ export type TestHttpOptions = Partial<
     HttpServerParts,
     'origins' | 'trustedProxies' | 'autoCreate' | 'bodyLimits' | 'answerBytesMax' | 'meter' | 'logger'
   >
->
+> & {
+  /** Default: in memory. Opened and closed with the server. */
+  readonly store?: SessionStore
+}
 
 const documents = loadDocuments()
 const { native, v2, v3 } = documents
@@ -55,7 +60,8 @@ export async function openTestHttp(options: TestHttpOptions = {}): Promise<TestH
   const random = systemRandom
   const logger = options.logger ?? silentLogger
   const node = 'test'
-  const store = new MemorySessionStore({ clock })
+  const store = options.store ?? new MemorySessionStore({ clock })
+  await store.open()
   const keeper = new SessionKeeper({ store, groups, topics, clock, random, logger, node })
   const reader = new Reader({ log, topics, clock })
   const tail = new Tail({ log, topics, clock, logger })
@@ -73,6 +79,7 @@ export async function openTestHttp(options: TestHttpOptions = {}): Promise<TestH
     producer: new Producer({ log, topics, transactions, clock, random }),
     reader,
     consumers: new Consumers({ store, keeper, log, groups, topics, clock, random }),
+    sessions: new Sessions({ store, keeper, log, groups, topics, transactions, clock, random }),
     facts: () => ({ version: '0.0.0', engine: engine.kind, capabilities: engine.capabilities }),
     state: () => state,
     metrics: { contentType: 'text/plain', text: () => Promise.resolve('ebbgate_up 1\n') },

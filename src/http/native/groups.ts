@@ -1,14 +1,14 @@
 /** Consumer groups on the native API: their members, their offsets, and how far they are behind. */
 import type { GroupAdmin, OffsetReset } from '../../admin/groups.ts'
+import type { Sessions } from '../../consume/sessions.ts'
 import type { components, operations } from '../../contract/native.ts'
 import type { Handlers } from '../../contract/operations.ts'
 import { GatewayError } from '../../model/errors.ts'
 import { listLimitDefault } from '../../model/limits.ts'
-import type { Offset } from '../../model/offset.ts'
 import { parsePlace } from '../../model/place.ts'
 import { formatPosition } from '../../model/position.ts'
 import type { CallContext } from '../exchange/call.ts'
-import { toAssignment } from './wire.ts'
+import { fromOffsets, toAssignment } from './wire.ts'
 
 type GroupOperations =
   | 'listGroups'
@@ -22,6 +22,7 @@ type Schemas = components['schemas']
 
 export function groupHandlers(
   groups: GroupAdmin,
+  sessions: Sessions,
 ): Pick<Handlers<operations, CallContext>, GroupOperations> {
   return {
     async listGroups({ principal, query: { limit, after } }) {
@@ -39,14 +40,15 @@ export function groupHandlers(
     async describeGroup({ principal, params: { group } }) {
       const facts = await groups.facts(principal, group)
       const { state, groupEpoch = 0, lag } = facts
+      const behind = await sessions.behind(group, facts.members)
       const members = facts.members.map((member): Schemas['GroupMember'] => ({
         memberId: member.memberId,
         memberEpoch: member.memberEpoch ?? 0,
-        session: null,
+        session: behind.get(member.memberId)?.session.id ?? null,
         instanceId: member.instanceId ?? null,
-        subject: null,
+        subject: behind.get(member.memberId)?.session.owner ?? null,
         assignment: toAssignment(member.assignment),
-        seenAt: null,
+        seenAt: behind.get(member.memberId)?.seenAt ?? null,
       }))
       return {
         status: 200,
@@ -61,7 +63,7 @@ export function groupHandlers(
 
     async getGroupOffsets({ principal, params, query: { limit = listLimitDefault, after } }) {
       const rows = await groups.partitions(principal, params.group)
-      const from = after === undefined ? 0 : behind(rows, after)
+      const from = after === undefined ? 0 : rowBehind(rows, after)
       const shown = rows.slice(from, from + limit)
       const last = shown.at(-1)
       const hasMore = last !== undefined && from + limit < rows.length
@@ -83,14 +85,18 @@ export function groupHandlers(
     },
 
     async removeGroupMember({ principal, params: { group, member } }) {
-      await groups.removeMember(principal, group, member)
+      const { members } = await groups.describe(principal, group)
+      const found = members.find(({ memberId }) => memberId === member)
+      // A session whose member was put out would join again: it ends with it.
+      const isOurs = found !== undefined && (await sessions.evict(group, found.clientId, member))
+      if (!isOurs) await groups.removeMember(principal, group, member)
       return { status: 204 }
     },
   }
 }
 
 /** Where the rows go on behind `<topic>/<partition>`, though that one may be gone by now. */
-function behind(
+function rowBehind(
   rows: readonly { readonly topic: string; readonly partition: number }[],
   after: string,
 ): number {
@@ -117,7 +123,7 @@ function toReset(body: Schemas['OffsetReset']): OffsetReset {
   }
   if (positions !== undefined) {
     if (topics === undefined && partition === undefined) {
-      return { positions: toPositions(positions), validateOnly }
+      return { positions: fromOffsets(positions), validateOnly }
     }
     throw new GatewayError(
       'BAD_REQUEST',
@@ -131,15 +137,4 @@ function toReset(body: Schemas['OffsetReset']): OffsetReset {
   }
   if (shiftBy !== undefined) return { ...scope, shiftBy }
   return { ...scope, to: parsePlace('to', to!) }
-}
-
-/** `{"orders":{"0":1043}}` as next offsets by topic and partition. */
-function toPositions(
-  positions: Schemas['Positions'],
-): ReadonlyMap<string, ReadonlyMap<number, Offset>> {
-  const byTopic = Object.entries(positions).map(([topic, offsets]) => {
-    const entries = Object.entries(offsets).map(([id, offset]) => [Number(id), offset] as const)
-    return [topic, new Map(entries)] as const
-  })
-  return new Map(byTopic)
 }

@@ -2,9 +2,11 @@
 import type { BackupAdmin } from '../../admin/backups.ts'
 import type { GroupAdmin } from '../../admin/groups.ts'
 import type { TopicAdmin } from '../../admin/topics.ts'
+import type { Sessions } from '../../consume/sessions.ts'
 import type { Reader } from '../../consume/reader.ts'
 import type { operations } from '../../contract/native.ts'
 import type { Handlers } from '../../contract/operations.ts'
+import type { Clock } from '../../kit/clock.ts'
 import type { Producer } from '../../produce/producer.ts'
 import type { AnswersInFlight } from '../exchange/answers-in-flight.ts'
 import type { CallContext } from '../exchange/call.ts'
@@ -14,6 +16,7 @@ import { produceHandlers } from './produce.ts'
 import { readHandlers } from './reads.ts'
 import type { GatewayFacts } from './root.ts'
 import { rootHandlers } from './root.ts'
+import { sessionHandlers } from './sessions.ts'
 import { topicHandlers } from './topics.ts'
 
 export interface NativeParts {
@@ -22,6 +25,8 @@ export interface NativeParts {
   readonly groups: GroupAdmin
   readonly producer: Producer
   readonly reader: Reader
+  readonly sessions: Sessions
+  readonly clock: Clock
   readonly answers: AnswersInFlight
   readonly facts: () => GatewayFacts
   readonly autoCreate: 'compat' | 'all' | 'none'
@@ -34,6 +39,7 @@ export function nativeHandlers(parts: NativeParts): Handlers<operations, CallCon
     ...backupHandlers(parts.backups),
     ...produceHandlers(parts),
     ...readHandlers(parts),
-    ...groupHandlers(parts.groups),
+    ...groupHandlers(parts.groups, parts.sessions),
+    ...sessionHandlers(parts),
   }
 }

@@ -8,6 +8,7 @@ import { writeNativeRecord } from '../../format/native-record.ts'
 import { ByteSink } from '../../kit/byte-sink.ts'
 import type { GatewayError } from '../../model/errors.ts'
 import { errorBody } from '../../model/errors.ts'
+import type { Offset } from '../../model/offset.ts'
 import type { TopicPartition } from '../../model/topic.ts'
 import type { RecordResult } from '../../produce/producer.ts'
 
@@ -42,6 +43,39 @@ export function toAssignment(places: readonly TopicPartition[]): Record<string, 
   return Object.fromEntries(
     sorted.map(([topic, partitions]) => [topic, partitions.sort((left, right) => left - right)]),
   )
+}
+
+/** `{"orders":{"0":1043}}`. */
+export function toOffsets(
+  commits: readonly { readonly tp: TopicPartition; readonly offset: Offset }[],
+): Record<string, Record<string, number>> {
+  const byTopic: Record<string, Record<string, number>> = {}
+  for (const { tp, offset } of commits) (byTopic[tp.topic] ??= {})[tp.partition] = offset
+  return byTopic
+}
+
+/** `{"orders":{"0":1043}}` as next offsets by topic and partition. */
+export function fromOffsets(
+  positions: Schemas['Positions'],
+): ReadonlyMap<string, ReadonlyMap<number, Offset>> {
+  const byTopic = Object.entries(positions).map(([topic, offsets]) => {
+    const entries = Object.entries(offsets).map(([id, offset]) => [Number(id), offset] as const)
+    return [topic, new Map(entries)] as const
+  })
+  return new Map(byTopic)
+}
+
+/** `[…]` with the stored bytes spliced in. */
+export function writeRecordList(records: readonly ReadRecord[], format: OutFormat): Buffer {
+  const sink = new ByteSink(expectedBytes(records))
+  sink.text('[')
+  let separator = ''
+  for (const record of records) {
+    sink.text(separator)
+    writeNativeRecord(sink, record, format, record)
+    separator = ',\n'
+  }
+  return sink.text(']').take()
 }
 
 /** Records that a place in an answer needs besides its own bytes; a guess that spares growing. */

@@ -275,6 +275,24 @@ describe('damage below the last checkpoint', () => {
     await again.close()
   })
 
+  test('and stays so over the next start, although replayed records stand behind the gap', async () => {
+    const { engine, disk } = await openTestEngine()
+    await newTopic(engine)
+    for (const value of ['a', 'b', 'c']) await append(engine, value)
+    await engine.checkpoint()
+    await append(engine, 'd')
+    disk.kill(() => 0.99)
+    disk.cut(log, disk.bytesOf(log).length - 2 * batchOf('d').length - 10)
+    for (let start = 0; start < 3; start++) {
+      const again = await openTestEngine({ disk, hotTailBytes: 0 })
+      await assert.rejects(append(again.engine, 'e'), code('CORRUPT_BATCH'))
+      assert.equal(again.engine.health().state, 'corrupt')
+      const { batches } = await fetch(again.engine, 3)
+      assert.equal(batches.length, 1)
+      await again.close()
+    }
+  })
+
   test('a missing segment is said with where to go on', async () => {
     const { engine, disk, close } = await openTestEngine()
     await newTopic(engine, { 'segment.bytes': '300' })

@@ -117,11 +117,11 @@ async function newPosition(
 ): Promise<PartitionPosition> {
   const nextOffset = known.position!.nextOffset
   const isWritten = piece?.end === nextOffset && piece.base !== known.position!.segmentBase
-  if (!isWritten) return { nextOffset, segmentBase: nextOffset, segment: nothingYet }
+  if (!isWritten) return { nextOffset, segmentBase: nextOffset, segment: nothingYet, isShort: false }
   const path = `${folderOfPartition(known)}/${segmentName(piece.base)}`
   const range = { base: piece.base, baseEnd: Infinity, bytesMax: undefined }
   const { segment } = await rebuildIndexes(disk, path, range)
-  return { nextOffset, segmentBase: piece.base, segment }
+  return { nextOffset, segmentBase: piece.base, segment, isShort: false }
 }
 
 const nothingYet: PartitionPosition['segment'] = {

@@ -77,6 +77,8 @@ export interface PartitionPosition {
   readonly nextOffset: Offset
   readonly segmentBase: Offset
   readonly segment: SegmentPosition
+  /** A start found its files shorter than a checkpoint had left them; true until an operator mends it. */
+  readonly isShort: boolean
 }
 
 /** Batches of one partition that one segment write takes. */
@@ -400,6 +402,7 @@ export class PartitionLog implements BatchOwner {
       nextOffset: this.nextOffset,
       segmentBase: active?.base ?? this.nextOffset,
       segment: active?.position ?? emptyPosition,
+      isShort: this.damage !== undefined,
     }
   }
 
@@ -488,6 +491,10 @@ export class PartitionLog implements BatchOwner {
       this.#segments.push(segment)
     }
     this.isReady = true
+    if (position?.isShort === true) {
+      // What was replayed since stands behind the gap, so the length does not show it any more.
+      this.damage = `A segment of ${this.folder} was shorter than a checkpoint had left it.`
+    }
     if (isEmpty) {
       // The segment before it is closed for good: nothing may be appended behind its recorded end.
       if (this.#segments.length > 0) this.#roll(activeBase)

@@ -200,7 +200,7 @@ export class Partitions implements BatchKeeper {
   /**
    * Per partition: ref u32 · segmentPos u32 · indexEntries u32 · timeEntries u32 · nextOffset i64 ·
    * segmentBase i64 · firstTimestamp i64 · maxTimestamp i64 · maxTimestampOffset i64 ·
-   * bytesSinceEntry u32 · reserved u32.
+   * bytesSinceEntry u32 · isShort u32, 0 or 1.
    */
   snapshot(): Uint8Array {
     const positions = new Map<number, PartitionPosition>()
@@ -383,6 +383,7 @@ function writePosition(
   writeInt64(bytes, at + 40, segment.maxTimestamp)
   writeInt64(bytes, at + 48, segment.maxTimestampOffset)
   writeInt32(bytes, at + 56, segment.bytesSinceEntry)
+  writeInt32(bytes, at + 60, position.isShort ? 1 : 0)
 }
 
 function readPosition(bytes: Uint8Array, at: number): PartitionPosition {
@@ -398,6 +399,7 @@ function readPosition(bytes: Uint8Array, at: number): PartitionPosition {
       maxTimestampOffset: readInt64(bytes, at + 48),
       bytesSinceEntry: readUint32(bytes, at + 56),
     },
+    isShort: readUint32(bytes, at + 60) === 1,
   }
 }
 

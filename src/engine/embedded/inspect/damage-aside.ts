@@ -117,7 +117,8 @@ async function newPosition(
 ): Promise<PartitionPosition> {
   const nextOffset = known.position!.nextOffset
   const isWritten = piece?.end === nextOffset && piece.base !== known.position!.segmentBase
-  if (!isWritten) return { nextOffset, segmentBase: nextOffset, segment: nothingYet, isShort: false }
+  if (!isWritten)
+    return { nextOffset, segmentBase: nextOffset, segment: nothingYet, isShort: false }
   const path = `${folderOfPartition(known)}/${segmentName(piece.base)}`
   const range = { base: piece.base, baseEnd: Infinity, bytesMax: undefined }
   const { segment } = await rebuildIndexes(disk, path, range)

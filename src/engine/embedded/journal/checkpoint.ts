@@ -9,7 +9,8 @@ import { DiskFullError, isPassing } from '../disk/disk.ts'
 import type { Committer, JournalPosition } from './committer.ts'
 import type { SnapshotStore } from './snapshot.ts'
 
-const bytesBetweenMax = 256 * 1024 * 1024
+/** What a start may have to write again takes well under a second on an ordinary disk. */
+const bytesBetweenMax = 128 * 1024 * 1024
 const timeBetweenMs = 60_000
 const idleMs = 5_000
 const tickMs = 1_000

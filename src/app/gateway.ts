@@ -34,6 +34,7 @@ import { randomId, systemRandom } from '../kit/random.ts'
 import { adminTimeoutMs } from '../model/limits.ts'
 import { Metrics } from '../metrics/metrics.ts'
 import { Producer } from '../produce/producer.ts'
+import { OneShotWriter } from '../produce/transaction.ts'
 import { registerPush } from '../push/websocket.ts'
 import type { ConfigInput } from './config.ts'
 import { completeConfig, isLoopback } from './config.ts'
@@ -101,7 +102,9 @@ export function createGateway(input: ConfigInput = {}, parts: GatewayParts = {})
   const reading = { ...tools, store, keeper, log, groups, topics, meter: metrics.read }
   const consumers = new Consumers(reading)
   const sessions = new Sessions({ ...reading, transactions })
-  const producer = new Producer({ ...tools, log, topics, transactions, meter: metrics.produce })
+  const writing = { ...tools, log, topics, transactions, meter: metrics.produce }
+  const producer = new Producer(writing)
+  const writer = new OneShotWriter(writing)
   const reader = new Reader({ log, topics, clock, meter: metrics.read })
   const tail = new Tail({ log, topics, clock, logger })
 
@@ -113,6 +116,7 @@ export function createGateway(input: ConfigInput = {}, parts: GatewayParts = {})
     backups: new BackupAdmin({ backups: engine.backups, isAllowed: mayBackUp(config) }),
     groups: new GroupAdmin({ groups, topics, log }),
     producer,
+    writer,
     reader,
     consumers,
     sessions,

@@ -499,6 +499,32 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/transactions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Write to many topics and commit a batch, all or nothing
+         * @description One request, no state: all records become visible together with the commit, or nothing does.
+         *     `commit` is the cursor of a session's batch, positions inside that batch, or positions of a group
+         *     that has no members. Records are those of the envelope, each with its `topic`; their values keep
+         *     their bytes. At most 16 MiB.
+         *
+         *     After an unknown outcome repeat it under the same `Idempotency-Key`. With the cursor of a session a
+         *     repetition without a key is harmless, too: a batch that is committed already is 409.
+         */
+        post: operations["postTransaction"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -979,6 +1005,38 @@ export interface components {
             memberEpoch: number;
             assignment: components["schemas"]["Assignment"];
             expiresAt: number;
+        };
+        Transaction: {
+            records?: {
+                topic: components["schemas"]["TopicName"];
+                key?: string | null;
+                /** @enum {string} */
+                keyFormat?: "text" | "binary";
+                /** @description Its bytes are stored as they stand in the body; `null` is a tombstone. */
+                value: unknown;
+                format?: components["schemas"]["OutFormat"];
+                headers?: components["schemas"]["RecordHeader"][];
+                partition?: components["schemas"]["PartitionId"];
+                timestamp?: components["schemas"]["TimeMs"];
+            }[];
+            commit?: {
+                session: components["schemas"]["SessionId"];
+                cursor: components["schemas"]["Cursor"];
+            } | {
+                session: components["schemas"]["SessionId"];
+                positions: components["schemas"]["Positions"];
+                memberEpoch: number;
+            } | {
+                group: components["schemas"]["GroupName"];
+                positions: components["schemas"]["Positions"];
+            };
+        };
+        TransactionAnswer: {
+            results: components["schemas"]["ProduceResult"][];
+            /** @description Next offsets of the group, where the request committed something. */
+            committed?: components["schemas"]["CommittedOffsets"];
+            /** @description True when the request had been stored before under its `Idempotency-Key`; else absent. */
+            deduplicated?: boolean;
         };
         PushClientMessage: components["schemas"]["PushSubscribe"] | components["schemas"]["PushUnsubscribe"] | components["schemas"]["PushPing"];
         PushServerMessage: components["schemas"]["PushWelcome"] | components["schemas"]["PushOk"] | components["schemas"]["PushError"] | components["schemas"]["PushRecords"] | components["schemas"]["PushLive"] | components["schemas"]["PushGap"] | components["schemas"]["PushHeartbeat"] | components["schemas"]["PushAssign"] | components["schemas"]["PushEnd"];
@@ -2474,6 +2532,50 @@ export interface operations {
                 };
             };
             404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    postTransaction: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A retry under the same key is stored once and answered like the first try, with `deduplicated`.
+                 *     Scope: the caller, this path, the key. Bare or in double quotes. Known for 24 hours of service,
+                 *     shorter where there are more than a million newer ones. Another request under the same key is
+                 *     422 `IDEMPOTENCY_MISMATCH`; a keyed request has at most 16 MiB. Refused with 422 `UNSUPPORTED`
+                 *     while the engine's capability `idempotencyKeys` is `none`.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Transaction"];
+                "application/x-www-form-urlencoded": components["schemas"]["Transaction"];
+            };
+        };
+        responses: {
+            /** @description Everything is durable. One result per record, in order. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    /** @description How many records were stored. */
+                    "Ebbgate-Records"?: number;
+                    "Ebbgate-Deduplicated": components["headers"]["Deduplicated"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TransactionAnswer"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };

@@ -28,6 +28,7 @@ import {
 } from '../model/limits.ts'
 import { anonymous } from '../model/principal.ts'
 import type { Producer } from '../produce/producer.ts'
+import type { OneShotWriter } from '../produce/transaction.ts'
 import type { HttpMeter, RouterParts } from './contract-router.ts'
 import { bindContract, silentHttpMeter, withPlainColon } from './contract-router.ts'
 import type { Documents } from './documents.ts'
@@ -58,6 +59,7 @@ export interface HttpServerParts {
   readonly backups: BackupAdmin
   readonly groups: GroupAdmin
   readonly producer: Producer
+  readonly writer: OneShotWriter
   readonly reader: Reader
   readonly consumers: Consumers
   readonly sessions: Sessions

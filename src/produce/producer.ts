@@ -4,24 +4,20 @@ import type { Random } from '../kit/random.ts'
 import type { CallOptions } from '../engine/call.ts'
 import type { AppendEntry, AppendResult, Log } from '../engine/log.ts'
 import type { TopicDescription, Topics } from '../engine/topics.ts'
-import type { Transactions } from '../engine/transactions.ts'
-import { singleRecordBatchBytes, writeBatch } from '../model/batch-writer.ts'
+import type { IdempotencyKey, Transactions } from '../engine/transactions.ts'
+import { writeBatch } from '../model/batch-writer.ts'
 import type { ErrorCode } from '../model/errors.ts'
 import { GatewayError, toGatewayError } from '../model/errors.ts'
-import {
-  clientKeyTtlMs,
-  headersPerRecordMax,
-  produceTimeoutMs,
-  recordsPerRequestMax,
-} from '../model/limits.ts'
+import { clientKeyTtlMs, produceTimeoutMs, recordsPerRequestMax } from '../model/limits.ts'
 import type { Offset } from '../model/offset.ts'
 import type { Principal } from '../model/principal.ts'
 import type { NewRecord } from '../model/record.ts'
 import { isInternalTopic, isTopicName } from '../model/topic.ts'
 import type { PlannedBatch } from './batch-builder.ts'
-import { planBatches } from './batch-builder.ts'
 import { readMemo, writeMemo } from './memo.ts'
-import { partitionOfKey, StickyPartitions } from './partitioner.ts'
+import { StickyPartitions } from './partitioner.ts'
+import type { Plan } from './plan.ts'
+import { fixedPartition, isAtomic, planRecords, refusal } from './plan.ts'
 import type { RecordResult } from './record-result.ts'
 import { spread, unknownOffset } from './record-result.ts'
 
@@ -133,9 +129,9 @@ export class Producer {
   async produceOnce(
     _principal: Principal,
     request: ProduceRequest,
-    { value, fingerprint }: RequestKey,
+    requestKey: RequestKey,
   ): Promise<KeyedAnswer> {
-    const key = { value, fingerprint, space: clientSpace, ttlMs: clientKeyTtlMs }
+    const key = keyOfClient(requestKey)
     try {
       checkCount(request.records.length)
       const begunMs = this.#clock.monotonicMs()
@@ -202,36 +198,8 @@ export class Producer {
     return this.#told(topic, plan, answers)
   }
 
-  /** Places the records and builds their batches. Throws for an atomic request with a bad record. */
   #plan(topic: TopicDescription, request: ProduceRequest): Plan {
-    const { records, expectedEnd } = request
-    const nowMs = this.#clock.wallMs()
-    const results = new Array<RecordResult>(records.length)
-    const partitions = new Int32Array(records.length)
-    let sticky: number | undefined
-    for (let place = 0; place < records.length; place++) {
-      const record = records[place]!
-      const refused = refusal(topic, record, nowMs)
-      if (refused !== undefined) {
-        // The condition names the partition, so without it the condition itself means nothing.
-        if (expectedEnd !== undefined && refused.code === 'UNKNOWN_PARTITION') throw refused
-        if (isAtomic(request)) throw notAtomic(place, records.length, refused)
-        results[place] = { error: refused }
-        partitions[place] = -1
-        continue
-      }
-      partitions[place] =
-        fixedPartition(topic, record as NewRecord) ??
-        (sticky ??= this.#sticky.next(topic.name, topic.partitions))
-    }
-    const batches = planBatches(records, partitions, topic.maxBatchBytes)
-    const entries = batches.map(({ partition, records: planned }, i): AppendEntry => ({
-      tp: { topic: topic.name, partition },
-      batch: writeBatch(planned, nowMs, topic.compression),
-      trusted: true,
-      ...(i === 0 && expectedEnd !== undefined ? { expectedEnd } : {}),
-    }))
-    return { nowMs, batches, entries, results }
+    return planRecords(topic, request, this.#clock.wallMs(), this.#sticky)
   }
 
   /** The results of all records, and the meter knows of them. */
@@ -321,20 +289,12 @@ export class Producer {
 /** All clients share the budget of their keys. */
 const clientSpace = 'clients'
 
-/** A request as it goes to the engine. */
-interface Plan {
-  readonly nowMs: number
-  readonly batches: readonly PlannedBatch[]
-  readonly entries: readonly AppendEntry[]
-  /** The refused records; the others get theirs from the engine. */
-  readonly results: RecordResult[]
+/** A client's key as the engine knows it. */
+export function keyOfClient({ value, fingerprint }: RequestKey): IdempotencyKey {
+  return { value, fingerprint, space: clientSpace, ttlMs: clientKeyTtlMs }
 }
 
-function isAtomic({ atomic = false, expectedEnd }: ProduceRequest): boolean {
-  return atomic || expectedEnd !== undefined
-}
-
-function checkCount(recordCount: number): void {
+export function checkCount(recordCount: number): void {
   if (recordCount <= recordsPerRequestMax) return
   throw new GatewayError(
     'BODY_TOO_LARGE',
@@ -346,74 +306,7 @@ function callOptions({ timeoutMs = produceTimeoutMs, signal }: ProduceRequest): 
   return signal === undefined ? { timeoutMs } : { timeoutMs, signal }
 }
 
-/** The partition that a record names or its key leads to; undefined when it has neither. */
-function fixedPartition(topic: TopicDescription, record: NewRecord): number | undefined {
-  if (record.partition !== undefined) return record.partition
-  return record.key === null ? undefined : partitionOfKey(record.key, topic.partitions.length)
-}
-
-/** Why a record can never be stored in this topic; undefined when it can. */
-function refusal(
-  topic: TopicDescription,
-  record: NewRecord | GatewayError,
-  nowMs: number,
-): GatewayError | undefined {
-  if (record instanceof GatewayError) return record
-  const { partition, timestamp, headers } = record
-  if (partition !== undefined && topic.partitions[partition] === undefined) {
-    return new GatewayError(
-      'UNKNOWN_PARTITION',
-      `Topic '${topic.name}' has no partition ${partition}: it has ${topic.partitions.length}.`,
-    )
-  }
-  if (timestamp !== undefined) {
-    if (!Number.isSafeInteger(timestamp) || timestamp < 0) {
-      return new GatewayError(
-        'INVALID_RECORD',
-        `The timestamp ${timestamp} is not a whole number of milliseconds since 1970.`,
-      )
-    }
-    if (timestamp > nowMs + topic.timestampAfterMsMax) {
-      return new GatewayError(
-        'INVALID_RECORD',
-        `The timestamp ${timestamp} is more than ${topic.timestampAfterMsMax} ms (message.timestamp.after.max.ms) ahead of the gateway's clock (${nowMs}).`,
-      )
-    }
-    if (timestamp < nowMs - topic.timestampBeforeMsMax) {
-      return new GatewayError(
-        'INVALID_RECORD',
-        `The timestamp ${timestamp} is more than ${topic.timestampBeforeMsMax} ms (message.timestamp.before.max.ms) behind the gateway's clock (${nowMs}).`,
-      )
-    }
-  }
-  if (headers.length > headersPerRecordMax) {
-    return new GatewayError(
-      'INVALID_RECORD',
-      `A record has at most ${headersPerRecordMax} headers, this one has ${headers.length}.`,
-    )
-  }
-  if (topic.needsKeys && record.key === null) {
-    return new GatewayError(
-      'INVALID_RECORD',
-      `Topic '${topic.name}' is compacted (cleanup.policy), so every record needs a key.`,
-    )
-  }
-  const bytes = singleRecordBatchBytes(record)
-  if (bytes <= topic.maxBatchBytes) return undefined
-  return new GatewayError(
-    'RECORD_TOO_LARGE',
-    `The record takes ${bytes} bytes, and max.message.bytes of topic '${topic.name}' is ${topic.maxBatchBytes}.`,
-  )
-}
-
-function notAtomic(place: number, count: number, { message, code }: GatewayError): GatewayError {
-  return new GatewayError(
-    'INVALID_RECORD',
-    `Nothing was stored, because record ${place + 1} of ${count} is refused (${code}): ${message}`,
-  )
-}
-
-function unknownTopic(name: string): GatewayError {
+export function unknownTopic(name: string): GatewayError {
   if (!isTopicName(name)) return new GatewayError('UNKNOWN_TOPIC', illegalName(name))
   if (isInternalTopic(name)) {
     return new GatewayError('UNKNOWN_TOPIC', `Topic '${name}' does not exist.`)

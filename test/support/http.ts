@@ -18,6 +18,7 @@ import { createHttpServer } from '../../src/http/server.ts'
 import { silentLogger } from '../../src/kit/logger.ts'
 import { systemRandom } from '../../src/kit/random.ts'
 import { Tail } from '../../src/consume/tail.ts'
+import { OneShotWriter } from '../../src/produce/transaction.ts'
 import { Producer } from '../../src/produce/producer.ts'
 import { registerPush } from '../../src/push/websocket.ts'
 import { ContractWitness } from './contract-witness.ts'
@@ -77,6 +78,7 @@ export async function openTestHttp(options: TestHttpOptions = {}): Promise<TestH
     backups: new BackupAdmin({ backups: engine.backups, isAllowed: true }),
     groups: new GroupAdmin({ groups, topics, log }),
     producer: new Producer({ log, topics, transactions, clock, random }),
+    writer: new OneShotWriter({ topics, transactions, clock, random }),
     reader,
     consumers: new Consumers({ store, keeper, log, groups, topics, clock, random }),
     sessions: new Sessions({ store, keeper, log, groups, topics, transactions, clock, random }),

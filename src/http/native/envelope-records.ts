@@ -83,12 +83,54 @@ export function envelopeLine(
   return scanner.fault === undefined ? record : recordFault(`Line ${number}`, scanner.fault)
 }
 
+/** A record of a transaction, with the topic that it names. */
+export interface TopicRecord {
+  readonly topic: string
+  readonly record: NewRecord
+}
+
+/** The array at `list`, checked JSON, whose records each name their topic. Throws INVALID_RECORD. */
+export function topicRecords(body: Buffer, list: JsonSlice): TopicRecord[] {
+  const scanner = new JsonScanner(body, jsonLimits, list.start, list.end)
+  const records: TopicRecord[] = []
+  scanner.open(arrayOpen)
+  while (scanner.fault === undefined && scanner.more(arrayClose)) {
+    if (records.length === recordsPerRequestMax) throw tooManyRecords()
+    const place = records.length + 1
+    const members = nextMembers(scanner)
+    const { topic: name, ...rest } = members instanceof GatewayError ? {} : members
+    const record =
+      members instanceof GatewayError ? members : tryRecord(body, rest, noShared, false)
+    if (record instanceof GatewayError) {
+      throw new GatewayError(record.code, `Record ${place}: ${record.message}`)
+    }
+    if (name?.kind !== 'string') throw invalid(`Record ${place} names no 'topic'.`)
+    records.push({ topic: nameText(body, name.start + 1, name.end - 1), record })
+  }
+  if (scanner.fault !== undefined) throw bodyFault(scanner.fault)
+  return records
+}
+
+const noShared: SharedFields = {
+  key: null,
+  keyFrom: undefined,
+  headers: [],
+  timestamp: undefined,
+  partition: undefined,
+}
+
 /** Reads the record object that comes next. After a fault of the scanner the answer means nothing. */
 function nextRecord(
   scanner: JsonScanner,
   shared: SharedFields,
   replay: boolean,
 ): NewRecord | GatewayError {
+  const members = nextMembers(scanner)
+  if (members instanceof GatewayError) return members
+  return tryRecord(scanner.bytes, members, shared, replay)
+}
+
+function nextMembers(scanner: JsonScanner): Members | GatewayError {
   if (scanner.peek() !== objectOpen) {
     scanner.value()
     return invalid('A record of the envelope is an object.')
@@ -104,9 +146,17 @@ function nextRecord(
     else members[name] = scanner.slice()
   }
   if (mistake !== undefined) return invalid(mistake)
-  if (scanner.fault !== undefined) return invalid('The record is not valid JSON.')
+  return scanner.fault === undefined ? members : invalid('The record is not valid JSON.')
+}
+
+function tryRecord(
+  body: Uint8Array,
+  members: Members,
+  shared: SharedFields,
+  replay: boolean,
+): NewRecord | GatewayError {
   try {
-    return toRecord(scanner.bytes, members, shared, replay)
+    return toRecord(body, members, shared, replay)
   } catch (error) {
     if (error instanceof RecordMistake) return invalid(error.message)
     throw error

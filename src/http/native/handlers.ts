@@ -8,6 +8,7 @@ import type { operations } from '../../contract/native.ts'
 import type { Handlers } from '../../contract/operations.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Producer } from '../../produce/producer.ts'
+import type { OneShotWriter } from '../../produce/transaction.ts'
 import type { AnswersInFlight } from '../exchange/answers-in-flight.ts'
 import type { CallContext } from '../exchange/call.ts'
 import { backupHandlers } from './backup.ts'
@@ -18,12 +19,14 @@ import type { GatewayFacts } from './root.ts'
 import { rootHandlers } from './root.ts'
 import { sessionHandlers } from './sessions.ts'
 import { topicHandlers } from './topics.ts'
+import { transactionHandlers } from './transactions.ts'
 
 export interface NativeParts {
   readonly topics: TopicAdmin
   readonly backups: BackupAdmin
   readonly groups: GroupAdmin
   readonly producer: Producer
+  readonly writer: OneShotWriter
   readonly reader: Reader
   readonly sessions: Sessions
   readonly clock: Clock
@@ -41,5 +44,6 @@ export function nativeHandlers(parts: NativeParts): Handlers<operations, CallCon
     ...readHandlers(parts),
     ...groupHandlers(parts.groups, parts.sessions),
     ...sessionHandlers(parts),
+    ...transactionHandlers(parts),
   }
 }

@@ -4,3899 +4,4117 @@
  */
 
 export interface paths {
-  '/v3/clusters': {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    /** Clusters: one */
-    get: operations['listClusters']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    /** A cluster */
-    get: operations['getCluster']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/topics': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    /** Topics */
-    get: operations['listTopics']
-    put?: never
-    /** Create a topic */
-    post: operations['createTopic']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/topics/{topic_name}': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-      }
-      cookie?: never
-    }
-    /** A topic */
-    get: operations['getTopic']
-    put?: never
-    post?: never
-    /** Delete a topic with its records and committed offsets */
-    delete: operations['deleteTopic']
-    options?: never
-    head?: never
-    /** Add partitions */
-    patch: operations['updatePartitionCount']
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/topics/-/configs': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    /** Settings of all topics */
-    get: operations['listAllTopicConfigs']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/topics/-/configs:alter': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /**
-     * Change settings of several topics
-     * @description Topics and names of settings that do not exist are 404 before anything is changed.
-     */
-    post: operations['alterAllTopicConfigs']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/topics/{topic_name}/configs': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-      }
-      cookie?: never
-    }
-    /** Settings of a topic */
-    get: operations['listTopicConfigs']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/topics/{topic_name}/default-configs': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-      }
-      cookie?: never
-    }
-    /** Settings that a topic of this name would have if it were made now */
-    get: operations['listTopicDefaultConfigs']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/topics/{topic_name}/configs:alter': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-      }
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /** Change several settings of a topic, all or none */
-    post: operations['alterTopicConfigs']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-        /** @description Name of a setting. */
-        name: components['parameters']['ConfigName']
-      }
-      cookie?: never
-    }
-    /** A setting of a topic */
-    get: operations['getTopicConfig']
-    /** Change a setting of a topic */
-    put: operations['updateTopicConfig']
-    post?: never
-    /** Give a setting its default back */
-    delete: operations['resetTopicConfig']
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/topics/{topic_name}/partitions': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-      }
-      cookie?: never
-    }
-    /** Partitions of a topic */
-    get: operations['listPartitions']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-        /** @description Number of a partition. */
-        partition_id: components['parameters']['PartitionId']
-      }
-      cookie?: never
-    }
-    /** A partition */
-    get: operations['getPartition']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/offset': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-        /** @description Number of a partition. */
-        partition_id: components['parameters']['PartitionId']
-      }
-      cookie?: never
-    }
-    /** Where a partition begins and ends */
-    get: operations['getPartitionOffsets']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replicas': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-        /** @description Number of a partition. */
-        partition_id: components['parameters']['PartitionId']
-      }
-      cookie?: never
-    }
-    /** Copies of a partition */
-    get: operations['listReplicas']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replicas/{broker_id}': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-        /** @description Number of a partition. */
-        partition_id: components['parameters']['PartitionId']
-        /** @description Id of a broker. */
-        broker_id: components['parameters']['BrokerId']
-      }
-      cookie?: never
-    }
-    /** The copy on one broker */
-    get: operations['getReplica']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/reassignment': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-        /** @description Number of a partition. */
-        partition_id: components['parameters']['PartitionId']
-      }
-      cookie?: never
-    }
-    /** Where a partition is moving; 404 when it is not */
-    get: operations['getReassignment']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/reassignment': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-      }
-      cookie?: never
-    }
-    /** Partitions of a topic that are moving */
-    get: operations['listTopicReassignments']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/topics/-/partitions/-/reassignment': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    /** All partitions that are moving */
-    get: operations['listReassignments']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/consumer-groups': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    /** Consumer groups */
-    get: operations['listConsumerGroups']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a consumer group. */
-        consumer_group_id: components['parameters']['GroupId']
-      }
-      cookie?: never
-    }
-    /** A consumer group */
-    get: operations['getConsumerGroup']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a consumer group. */
-        consumer_group_id: components['parameters']['GroupId']
-      }
-      cookie?: never
-    }
-    /** Members of a group */
-    get: operations['listConsumers']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers/{consumer_id}': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a consumer group. */
-        consumer_group_id: components['parameters']['GroupId']
-        /** @description Id of a member. */
-        consumer_id: components['parameters']['ConsumerId']
-      }
-      cookie?: never
-    }
-    /** A member of a group */
-    get: operations['getConsumer']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers/{consumer_id}/assignments': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a consumer group. */
-        consumer_group_id: components['parameters']['GroupId']
-        /** @description Id of a member. */
-        consumer_id: components['parameters']['ConsumerId']
-      }
-      cookie?: never
-    }
-    /** Partitions that a member holds */
-    get: operations['listConsumerAssignments']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers/{consumer_id}/assignments/{topic_name}/partitions/{partition_id}': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a consumer group. */
-        consumer_group_id: components['parameters']['GroupId']
-        /** @description Id of a member. */
-        consumer_id: components['parameters']['ConsumerId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-        /** @description Number of a partition. */
-        partition_id: components['parameters']['PartitionId']
-      }
-      cookie?: never
-    }
-    /** One partition that a member holds */
-    get: operations['getConsumerAssignment']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lags': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a consumer group. */
-        consumer_group_id: components['parameters']['GroupId']
-      }
-      cookie?: never
-    }
-    /** How far a group is behind, in every partition with a commit */
-    get: operations['listConsumerLags']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lags/{topic_name}/partitions/{partition_id}': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a consumer group. */
-        consumer_group_id: components['parameters']['GroupId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-        /** @description Number of a partition. */
-        partition_id: components['parameters']['PartitionId']
-      }
-      cookie?: never
-    }
-    /** How far a group is behind in one partition */
-    get: operations['getConsumerLag']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lag-summary': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a consumer group. */
-        consumer_group_id: components['parameters']['GroupId']
-      }
-      cookie?: never
-    }
-    /** The largest lag of a group; 404 while it has committed nothing */
-    get: operations['getConsumerGroupLagSummary']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/brokers': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    /** Brokers */
-    get: operations['listBrokers']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/brokers/-/configs': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    /** Settings of all brokers */
-    get: operations['listAllBrokersConfigs']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/brokers/{broker_id}': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a broker. */
-        broker_id: components['parameters']['BrokerId']
-      }
-      cookie?: never
-    }
-    /** A broker */
-    get: operations['getBroker']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/brokers/{broker_id}/partition-replicas': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a broker. */
-        broker_id: components['parameters']['BrokerId']
-      }
-      cookie?: never
-    }
-    /** Copies of partitions on a broker */
-    get: operations['listBrokerReplicas']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/brokers/{broker_id}/configs': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a broker. */
-        broker_id: components['parameters']['BrokerId']
-      }
-      cookie?: never
-    }
-    /** Settings of a broker */
-    get: operations['listBrokerConfigs']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/brokers/{broker_id}/configs:alter': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a broker. */
-        broker_id: components['parameters']['BrokerId']
-      }
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /**
-     * Change settings of a broker
-     * @description Settings of brokers are fixed while they run: 400 with `error_code` 40002.
-     */
-    post: operations['alterBrokerConfigs']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a broker. */
-        broker_id: components['parameters']['BrokerId']
-        /** @description Name of a setting. */
-        name: components['parameters']['ConfigName']
-      }
-      cookie?: never
-    }
-    /** A setting of a broker */
-    get: operations['getBrokerConfig']
-    /**
-     * Change a setting of a broker
-     * @description Settings of brokers are fixed while they run: 400 with `error_code` 40002.
-     */
-    put: operations['updateBrokerConfig']
-    post?: never
-    /**
-     * Give a setting of a broker its default back
-     * @description Settings of brokers are fixed while they run: 400 with `error_code` 40002.
-     */
-    delete: operations['resetBrokerConfig']
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/broker-configs': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    /** Settings that hold for all brokers */
-    get: operations['listClusterConfigs']
-    put?: never
-    post?: never
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/broker-configs:alter': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /**
-     * Change settings of all brokers
-     * @description Settings of brokers are fixed while they run: 400 with `error_code` 40002.
-     */
-    post: operations['alterClusterConfigs']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/broker-configs/{name}': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a setting. */
-        name: components['parameters']['ConfigName']
-      }
-      cookie?: never
-    }
-    /** A setting that holds for all brokers */
-    get: operations['getClusterConfig']
-    /**
-     * Change a setting of all brokers
-     * @description Settings of brokers are fixed while they run: 400 with `error_code` 40002.
-     */
-    put: operations['updateClusterConfig']
-    post?: never
-    /**
-     * Give a setting of all brokers its default back
-     * @description Settings of brokers are fixed while they run: 400 with `error_code` 40002.
-     */
-    delete: operations['resetClusterConfig']
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/acls': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    /** Access control lists: none yet */
-    get: operations['listAcls']
-    put?: never
-    /**
-     * Create an access control list
-     * @description The gateway has no access control lists yet: 400 with `error_code` 40002.
-     */
-    post: operations['createAcl']
-    /**
-     * Delete access control lists
-     * @description The gateway has no access control lists yet: 400 with `error_code` 40002.
-     */
-    delete: operations['deleteAcls']
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
-  '/v3/clusters/{cluster_id}/acls:batch': {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    get?: never
-    put?: never
-    /**
-     * Create several access control lists
-     * @description The gateway has no access control lists yet: 400 with `error_code` 40002.
-     */
-    post: operations['createAcls']
-    delete?: never
-    options?: never
-    head?: never
-    patch?: never
-    trace?: never
-  }
+    "/v3/clusters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Clusters: one */
+        get: operations["listClusters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        /** A cluster */
+        get: operations["getCluster"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/topics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        /** Topics */
+        get: operations["listTopics"];
+        put?: never;
+        /** Create a topic */
+        post: operations["createTopic"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/topics/{topic_name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+            };
+            cookie?: never;
+        };
+        /** A topic */
+        get: operations["getTopic"];
+        put?: never;
+        post?: never;
+        /** Delete a topic with its records and committed offsets */
+        delete: operations["deleteTopic"];
+        options?: never;
+        head?: never;
+        /** Add partitions */
+        patch: operations["updatePartitionCount"];
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/topics/-/configs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        /** Settings of all topics */
+        get: operations["listAllTopicConfigs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/topics/-/configs:alter": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Change settings of several topics
+         * @description Topics and names of settings that do not exist are 404 before anything is changed.
+         */
+        post: operations["alterAllTopicConfigs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/topics/{topic_name}/configs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+            };
+            cookie?: never;
+        };
+        /** Settings of a topic */
+        get: operations["listTopicConfigs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/topics/{topic_name}/default-configs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+            };
+            cookie?: never;
+        };
+        /** Settings that a topic of this name would have if it were made now */
+        get: operations["listTopicDefaultConfigs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/topics/{topic_name}/configs:alter": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Change several settings of a topic, all or none */
+        post: operations["alterTopicConfigs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+                /** @description Name of a setting. */
+                name: components["parameters"]["ConfigName"];
+            };
+            cookie?: never;
+        };
+        /** A setting of a topic */
+        get: operations["getTopicConfig"];
+        /** Change a setting of a topic */
+        put: operations["updateTopicConfig"];
+        post?: never;
+        /** Give a setting its default back */
+        delete: operations["resetTopicConfig"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/topics/{topic_name}/partitions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+            };
+            cookie?: never;
+        };
+        /** Partitions of a topic */
+        get: operations["listPartitions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+                /** @description Number of a partition. */
+                partition_id: components["parameters"]["PartitionId"];
+            };
+            cookie?: never;
+        };
+        /** A partition */
+        get: operations["getPartition"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/offset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+                /** @description Number of a partition. */
+                partition_id: components["parameters"]["PartitionId"];
+            };
+            cookie?: never;
+        };
+        /** Where a partition begins and ends */
+        get: operations["getPartitionOffsets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replicas": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+                /** @description Number of a partition. */
+                partition_id: components["parameters"]["PartitionId"];
+            };
+            cookie?: never;
+        };
+        /** Copies of a partition */
+        get: operations["listReplicas"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replicas/{broker_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+                /** @description Number of a partition. */
+                partition_id: components["parameters"]["PartitionId"];
+                /** @description Id of a broker. */
+                broker_id: components["parameters"]["BrokerId"];
+            };
+            cookie?: never;
+        };
+        /** The copy on one broker */
+        get: operations["getReplica"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/reassignment": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+                /** @description Number of a partition. */
+                partition_id: components["parameters"]["PartitionId"];
+            };
+            cookie?: never;
+        };
+        /** Where a partition is moving; 404 when it is not */
+        get: operations["getReassignment"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/reassignment": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+            };
+            cookie?: never;
+        };
+        /** Partitions of a topic that are moving */
+        get: operations["listTopicReassignments"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/topics/-/partitions/-/reassignment": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        /** All partitions that are moving */
+        get: operations["listReassignments"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/topics/{topic_name}/records": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Write records: one object, or a stream of them
+         * @description The body is any number of JSON objects, one behind the other; white space between them is optional. The request may stay open: receipts flow while records come (full duplex), and whoever does not read them is not read from either. An object of another shape has a receipt with 400 and the stream goes on; what is not JSON, or too large, has one and ends it. A connection is closed 24 hours after it was opened: each further record has a receipt with 408 then. A JSON value is stored with the bytes it has in the body. A topic that does not exist is made, unless the gateway is told otherwise. `cluster_id` is not checked, as in the original.
+         */
+        post: operations["produceRecord"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/topics/{topic_name}/records:batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Write a batch of records */
+        post: operations["produceRecordsBatch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/consumer-groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        /** Consumer groups */
+        get: operations["listConsumerGroups"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a consumer group. */
+                consumer_group_id: components["parameters"]["GroupId"];
+            };
+            cookie?: never;
+        };
+        /** A consumer group */
+        get: operations["getConsumerGroup"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a consumer group. */
+                consumer_group_id: components["parameters"]["GroupId"];
+            };
+            cookie?: never;
+        };
+        /** Members of a group */
+        get: operations["listConsumers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers/{consumer_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a consumer group. */
+                consumer_group_id: components["parameters"]["GroupId"];
+                /** @description Id of a member. */
+                consumer_id: components["parameters"]["ConsumerId"];
+            };
+            cookie?: never;
+        };
+        /** A member of a group */
+        get: operations["getConsumer"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers/{consumer_id}/assignments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a consumer group. */
+                consumer_group_id: components["parameters"]["GroupId"];
+                /** @description Id of a member. */
+                consumer_id: components["parameters"]["ConsumerId"];
+            };
+            cookie?: never;
+        };
+        /** Partitions that a member holds */
+        get: operations["listConsumerAssignments"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers/{consumer_id}/assignments/{topic_name}/partitions/{partition_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a consumer group. */
+                consumer_group_id: components["parameters"]["GroupId"];
+                /** @description Id of a member. */
+                consumer_id: components["parameters"]["ConsumerId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+                /** @description Number of a partition. */
+                partition_id: components["parameters"]["PartitionId"];
+            };
+            cookie?: never;
+        };
+        /** One partition that a member holds */
+        get: operations["getConsumerAssignment"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lags": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a consumer group. */
+                consumer_group_id: components["parameters"]["GroupId"];
+            };
+            cookie?: never;
+        };
+        /** How far a group is behind, in every partition with a commit */
+        get: operations["listConsumerLags"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lags/{topic_name}/partitions/{partition_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a consumer group. */
+                consumer_group_id: components["parameters"]["GroupId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+                /** @description Number of a partition. */
+                partition_id: components["parameters"]["PartitionId"];
+            };
+            cookie?: never;
+        };
+        /** How far a group is behind in one partition */
+        get: operations["getConsumerLag"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lag-summary": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a consumer group. */
+                consumer_group_id: components["parameters"]["GroupId"];
+            };
+            cookie?: never;
+        };
+        /** The largest lag of a group; 404 while it has committed nothing */
+        get: operations["getConsumerGroupLagSummary"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/brokers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        /** Brokers */
+        get: operations["listBrokers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/brokers/-/configs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        /** Settings of all brokers */
+        get: operations["listAllBrokersConfigs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/brokers/{broker_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a broker. */
+                broker_id: components["parameters"]["BrokerId"];
+            };
+            cookie?: never;
+        };
+        /** A broker */
+        get: operations["getBroker"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/brokers/{broker_id}/partition-replicas": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a broker. */
+                broker_id: components["parameters"]["BrokerId"];
+            };
+            cookie?: never;
+        };
+        /** Copies of partitions on a broker */
+        get: operations["listBrokerReplicas"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/brokers/{broker_id}/configs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a broker. */
+                broker_id: components["parameters"]["BrokerId"];
+            };
+            cookie?: never;
+        };
+        /** Settings of a broker */
+        get: operations["listBrokerConfigs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/brokers/{broker_id}/configs:alter": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a broker. */
+                broker_id: components["parameters"]["BrokerId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Change settings of a broker
+         * @description Settings of brokers are fixed while they run: 400 with `error_code` 40002.
+         */
+        post: operations["alterBrokerConfigs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a broker. */
+                broker_id: components["parameters"]["BrokerId"];
+                /** @description Name of a setting. */
+                name: components["parameters"]["ConfigName"];
+            };
+            cookie?: never;
+        };
+        /** A setting of a broker */
+        get: operations["getBrokerConfig"];
+        /**
+         * Change a setting of a broker
+         * @description Settings of brokers are fixed while they run: 400 with `error_code` 40002.
+         */
+        put: operations["updateBrokerConfig"];
+        post?: never;
+        /**
+         * Give a setting of a broker its default back
+         * @description Settings of brokers are fixed while they run: 400 with `error_code` 40002.
+         */
+        delete: operations["resetBrokerConfig"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/broker-configs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        /** Settings that hold for all brokers */
+        get: operations["listClusterConfigs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/broker-configs:alter": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Change settings of all brokers
+         * @description Settings of brokers are fixed while they run: 400 with `error_code` 40002.
+         */
+        post: operations["alterClusterConfigs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/broker-configs/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a setting. */
+                name: components["parameters"]["ConfigName"];
+            };
+            cookie?: never;
+        };
+        /** A setting that holds for all brokers */
+        get: operations["getClusterConfig"];
+        /**
+         * Change a setting of all brokers
+         * @description Settings of brokers are fixed while they run: 400 with `error_code` 40002.
+         */
+        put: operations["updateClusterConfig"];
+        post?: never;
+        /**
+         * Give a setting of all brokers its default back
+         * @description Settings of brokers are fixed while they run: 400 with `error_code` 40002.
+         */
+        delete: operations["resetClusterConfig"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/acls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        /** Access control lists: none yet */
+        get: operations["listAcls"];
+        put?: never;
+        /**
+         * Create an access control list
+         * @description The gateway has no access control lists yet: 400 with `error_code` 40002.
+         */
+        post: operations["createAcl"];
+        /**
+         * Delete access control lists
+         * @description The gateway has no access control lists yet: 400 with `error_code` 40002.
+         */
+        delete: operations["deleteAcls"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v3/clusters/{cluster_id}/acls:batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create several access control lists
+         * @description The gateway has no access control lists yet: 400 with `error_code` 40002.
+         */
+        post: operations["createAcls"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
-export type webhooks = Record<string, never>
+export type webhooks = Record<string, never>;
 export interface components {
-  schemas: {
-    Error: {
-      /** @description HTTP status, or a code of five digits that says more. */
-      error_code: number
-      message: string
-    }
-    Relation: {
-      /** @description An absolute address. */
-      related: string
-    }
-    Metadata: {
-      self: string
-      /** @description The Confluent Resource Name; its authority is empty. */
-      resource_name: string
-    }
-    ListMetadata: {
-      self: string
-      /** @description Where the next page is; lists are whole here, so it is null. */
-      next: string | null
-    }
-    ConfigSynonym: {
-      name: string
-      value: string | null
-      source: components['schemas']['ConfigSource']
-    }
-    /**
-     * @description More values may come.
-     * @enum {string}
-     */
-    ConfigSource:
-      | 'DYNAMIC_TOPIC_CONFIG'
-      | 'DYNAMIC_BROKER_CONFIG'
-      | 'DYNAMIC_DEFAULT_BROKER_CONFIG'
-      | 'DYNAMIC_BROKER_LOGGER_CONFIG'
-      | 'DYNAMIC_CLUSTER_LINK_CONFIG'
-      | 'STATIC_BROKER_CONFIG'
-      | 'DEFAULT_CONFIG'
-      | 'UNKNOWN'
-    /**
-     * @description More values may come.
-     * @enum {string}
-     */
-    GroupState:
-      | 'UNKNOWN'
-      | 'PREPARING_REBALANCE'
-      | 'COMPLETING_REBALANCE'
-      | 'ASSIGNING'
-      | 'RECONCILING'
-      | 'STABLE'
-      | 'DEAD'
-      | 'EMPTY'
-    /**
-     * @description More values may come.
-     * @enum {string}
-     */
-    GroupType: 'UNKNOWN' | 'CLASSIC' | 'CONSUMER' | 'SHARE'
-    /**
-     * @description More values may come.
-     * @enum {string}
-     */
-    AclOperation:
-      | 'UNKNOWN'
-      | 'ANY'
-      | 'ALL'
-      | 'READ'
-      | 'WRITE'
-      | 'CREATE'
-      | 'DELETE'
-      | 'ALTER'
-      | 'DESCRIBE'
-      | 'CLUSTER_ACTION'
-      | 'DESCRIBE_CONFIGS'
-      | 'ALTER_CONFIGS'
-      | 'IDEMPOTENT_WRITE'
-    /**
-     * @description More values may come.
-     * @enum {string}
-     */
-    AclPatternType: 'UNKNOWN' | 'ANY' | 'MATCH' | 'LITERAL' | 'PREFIXED'
-    /**
-     * @description More values may come.
-     * @enum {string}
-     */
-    AclPermission: 'UNKNOWN' | 'ANY' | 'DENY' | 'ALLOW'
-    /**
-     * @description More values may come.
-     * @enum {string}
-     */
-    AclResourceType:
-      'UNKNOWN' | 'ANY' | 'TOPIC' | 'GROUP' | 'CLUSTER' | 'TRANSACTIONAL_ID' | 'DELEGATION_TOKEN'
-    /**
-     * @description A cluster and the way to everything in it.
-     * @example {
-     *       "kind": "KafkaCluster",
-     *       "metadata": {
-     *         "self": "http://localhost:8082/v3/clusters/lkc-abc",
-     *         "resource_name": "crn:///kafka=lkc-abc"
-     *       },
-     *       "cluster_id": "lkc-abc",
-     *       "controller": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/brokers/1"
-     *       },
-     *       "acls": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/acls"
-     *       },
-     *       "brokers": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/brokers"
-     *       },
-     *       "broker_configs": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/broker-configs"
-     *       },
-     *       "consumer_groups": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups"
-     *       },
-     *       "topics": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics"
-     *       },
-     *       "partition_reassignments": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/-/partitions/-/reassignment"
-     *       }
-     *     }
-     */
-    KafkaCluster: {
-      /** @enum {unknown} */
-      kind: 'KafkaCluster'
-      metadata: components['schemas']['Metadata']
-      cluster_id: string
-      controller: components['schemas']['Relation']
-      acls: components['schemas']['Relation']
-      brokers: components['schemas']['Relation']
-      broker_configs: components['schemas']['Relation']
-      consumer_groups: components['schemas']['Relation']
-      topics: components['schemas']['Relation']
-      partition_reassignments: components['schemas']['Relation']
-    }
-    KafkaClusterList: {
-      /** @enum {unknown} */
-      kind: 'KafkaClusterList'
-      metadata: components['schemas']['ListMetadata']
-      data: components['schemas']['KafkaCluster'][]
-    }
-    /**
-     * @description A topic.
-     * @example {
-     *       "kind": "KafkaTopic",
-     *       "metadata": {
-     *         "self": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders",
-     *         "resource_name": "crn:///kafka=lkc-abc/topic=orders"
-     *       },
-     *       "cluster_id": "lkc-abc",
-     *       "topic_name": "orders",
-     *       "is_internal": false,
-     *       "replication_factor": 1,
-     *       "partitions_count": 3,
-     *       "partitions": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions"
-     *       },
-     *       "configs": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/configs"
-     *       },
-     *       "partition_reassignments": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/-/reassignment"
-     *       }
-     *     }
-     */
-    KafkaTopic: {
-      /** @enum {unknown} */
-      kind: 'KafkaTopic'
-      metadata: components['schemas']['Metadata']
-      cluster_id: string
-      topic_name: string
-      is_internal: boolean
-      replication_factor: number
-      partitions_count: number
-      partitions: components['schemas']['Relation']
-      configs: components['schemas']['Relation']
-      partition_reassignments: components['schemas']['Relation']
-      authorized_operations?: components['schemas']['AclOperation'][]
-    }
-    KafkaTopicList: {
-      /** @enum {unknown} */
-      kind: 'KafkaTopicList'
-      metadata: components['schemas']['ListMetadata']
-      data: components['schemas']['KafkaTopic'][]
-    }
-    /**
-     * @description A partition. `leader` is absent while it has none.
-     * @example {
-     *       "kind": "KafkaPartition",
-     *       "metadata": {
-     *         "self": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/0",
-     *         "resource_name": "crn:///kafka=lkc-abc/topic=orders/partition=0"
-     *       },
-     *       "cluster_id": "lkc-abc",
-     *       "topic_name": "orders",
-     *       "partition_id": 0,
-     *       "leader": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/0/replicas/1"
-     *       },
-     *       "replicas": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/0/replicas"
-     *       },
-     *       "reassignment": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/0/reassignment"
-     *       }
-     *     }
-     */
-    KafkaPartition: {
-      /** @enum {unknown} */
-      kind: 'KafkaPartition'
-      metadata: components['schemas']['Metadata']
-      cluster_id: string
-      topic_name: string
-      partition_id: number
-      replicas: components['schemas']['Relation']
-      reassignment: components['schemas']['Relation']
-      leader?: components['schemas']['Relation']
-    }
-    KafkaPartitionList: {
-      /** @enum {unknown} */
-      kind: 'KafkaPartitionList'
-      metadata: components['schemas']['ListMetadata']
-      data: components['schemas']['KafkaPartition'][]
-    }
-    /**
-     * @description A partition and where it begins and ends.
-     * @example {
-     *       "kind": "KafkaPartitionWithOffsets",
-     *       "metadata": {
-     *         "self": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/0/offset?offset_type=earliest_and_latest",
-     *         "resource_name": "crn:///kafka=lkc-abc/topic=orders/partition=0/offset_type=earliest_and_latest"
-     *       },
-     *       "cluster_id": "lkc-abc",
-     *       "topic_name": "orders",
-     *       "partition_id": 0,
-     *       "earliest_offset": 0,
-     *       "latest_offset": 50
-     *     }
-     */
-    KafkaPartitionWithOffsets: {
-      /** @enum {unknown} */
-      kind: 'KafkaPartitionWithOffsets'
-      metadata: components['schemas']['Metadata']
-      cluster_id: string
-      topic_name: string
-      partition_id: number
-      earliest_offset: number
-      latest_offset: number
-    }
-    /**
-     * @description A copy of a partition on one broker.
-     * @example {
-     *       "kind": "KafkaReplica",
-     *       "metadata": {
-     *         "self": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/0/replicas/1",
-     *         "resource_name": "crn:///kafka=lkc-abc/topic=orders/partition=0/replica=1"
-     *       },
-     *       "cluster_id": "lkc-abc",
-     *       "topic_name": "orders",
-     *       "partition_id": 0,
-     *       "broker_id": 1,
-     *       "is_leader": true,
-     *       "is_in_sync": true,
-     *       "broker": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/brokers/1"
-     *       }
-     *     }
-     */
-    KafkaReplica: {
-      /** @enum {unknown} */
-      kind: 'KafkaReplica'
-      metadata: components['schemas']['Metadata']
-      cluster_id: string
-      topic_name: string
-      partition_id: number
-      broker_id: number
-      is_leader: boolean
-      is_in_sync: boolean
-      broker: components['schemas']['Relation']
-    }
-    KafkaReplicaList: {
-      /** @enum {unknown} */
-      kind: 'KafkaReplicaList'
-      metadata: components['schemas']['ListMetadata']
-      data: components['schemas']['KafkaReplica'][]
-    }
-    /**
-     * @description A partition on its way to other brokers.
-     * @example {
-     *       "kind": "KafkaReassignment",
-     *       "metadata": {
-     *         "self": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/0/reassignment",
-     *         "resource_name": "crn:///kafka=lkc-abc/topic=orders/partition=0/reassignment"
-     *       },
-     *       "cluster_id": "lkc-abc",
-     *       "topic_name": "orders",
-     *       "partition_id": 0,
-     *       "adding_replicas": [
-     *         2
-     *       ],
-     *       "removing_replicas": [
-     *         1
-     *       ],
-     *       "replicas": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/0/replicas"
-     *       }
-     *     }
-     */
-    KafkaReassignment: {
-      /** @enum {unknown} */
-      kind: 'KafkaReassignment'
-      metadata: components['schemas']['Metadata']
-      cluster_id: string
-      topic_name: string
-      partition_id: number
-      adding_replicas: number[]
-      removing_replicas: number[]
-      replicas: components['schemas']['Relation']
-    }
-    KafkaReassignmentList: {
-      /** @enum {unknown} */
-      kind: 'KafkaReassignmentList'
-      metadata: components['schemas']['ListMetadata']
-      data: components['schemas']['KafkaReassignment'][]
-    }
-    /**
-     * @description A node behind the engine; `host` and `port` are null where clients of Kafka's own protocol have nowhere to go.
-     * @example {
-     *       "kind": "KafkaBroker",
-     *       "metadata": {
-     *         "self": "http://localhost:8082/v3/clusters/lkc-abc/brokers/1",
-     *         "resource_name": "crn:///kafka=lkc-abc/broker=1"
-     *       },
-     *       "cluster_id": "lkc-abc",
-     *       "broker_id": 1,
-     *       "host": null,
-     *       "port": null,
-     *       "rack": null,
-     *       "configs": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/brokers/1/configs"
-     *       },
-     *       "partition_replicas": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/brokers/1/partition-replicas"
-     *       }
-     *     }
-     */
-    KafkaBroker: {
-      /** @enum {unknown} */
-      kind: 'KafkaBroker'
-      metadata: components['schemas']['Metadata']
-      cluster_id: string
-      broker_id: number
-      host: string | null
-      port: number | null
-      rack: string | null
-      configs: components['schemas']['Relation']
-      partition_replicas: components['schemas']['Relation']
-    }
-    KafkaBrokerList: {
-      /** @enum {unknown} */
-      kind: 'KafkaBrokerList'
-      metadata: components['schemas']['ListMetadata']
-      data: components['schemas']['KafkaBroker'][]
-    }
-    /**
-     * @description A setting of a topic.
-     * @example {
-     *       "kind": "KafkaTopicConfig",
-     *       "metadata": {
-     *         "self": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/configs/cleanup.policy",
-     *         "resource_name": "crn:///kafka=lkc-abc/topic=orders/config=cleanup.policy"
-     *       },
-     *       "cluster_id": "lkc-abc",
-     *       "topic_name": "orders",
-     *       "name": "cleanup.policy",
-     *       "value": "compact",
-     *       "is_default": false,
-     *       "is_read_only": false,
-     *       "is_sensitive": false,
-     *       "source": "DYNAMIC_TOPIC_CONFIG",
-     *       "synonyms": [
-     *         {
-     *           "name": "cleanup.policy",
-     *           "value": "compact",
-     *           "source": "DYNAMIC_TOPIC_CONFIG"
-     *         },
-     *         {
-     *           "name": "cleanup.policy",
-     *           "value": "delete",
-     *           "source": "DEFAULT_CONFIG"
-     *         }
-     *       ]
-     *     }
-     */
-    KafkaTopicConfig: {
-      /** @enum {unknown} */
-      kind: 'KafkaTopicConfig'
-      metadata: components['schemas']['Metadata']
-      cluster_id: string
-      topic_name: string
-      name: string
-      value: string | null
-      is_default: boolean
-      is_read_only: boolean
-      is_sensitive: boolean
-      source: components['schemas']['ConfigSource']
-      synonyms: components['schemas']['ConfigSynonym'][]
-    }
-    KafkaTopicConfigList: {
-      /** @enum {unknown} */
-      kind: 'KafkaTopicConfigList'
-      metadata: components['schemas']['ListMetadata']
-      data: components['schemas']['KafkaTopicConfig'][]
-    }
-    /**
-     * @description A setting of a broker.
-     * @example {
-     *       "kind": "KafkaBrokerConfig",
-     *       "metadata": {
-     *         "self": "http://localhost:8082/v3/clusters/lkc-abc/brokers/1/configs/transact.bytes.max",
-     *         "resource_name": "crn:///kafka=lkc-abc/broker=1/config=transact.bytes.max"
-     *       },
-     *       "cluster_id": "lkc-abc",
-     *       "broker_id": 1,
-     *       "name": "transact.bytes.max",
-     *       "value": "16777216",
-     *       "is_default": false,
-     *       "is_read_only": true,
-     *       "is_sensitive": false,
-     *       "source": "STATIC_BROKER_CONFIG",
-     *       "synonyms": [
-     *         {
-     *           "name": "transact.bytes.max",
-     *           "value": "16777216",
-     *           "source": "STATIC_BROKER_CONFIG"
-     *         }
-     *       ]
-     *     }
-     */
-    KafkaBrokerConfig: {
-      /** @enum {unknown} */
-      kind: 'KafkaBrokerConfig'
-      metadata: components['schemas']['Metadata']
-      cluster_id: string
-      broker_id: number
-      name: string
-      value: string | null
-      is_default: boolean
-      is_read_only: boolean
-      is_sensitive: boolean
-      source: components['schemas']['ConfigSource']
-      synonyms: components['schemas']['ConfigSynonym'][]
-    }
-    KafkaBrokerConfigList: {
-      /** @enum {unknown} */
-      kind: 'KafkaBrokerConfigList'
-      metadata: components['schemas']['ListMetadata']
-      data: components['schemas']['KafkaBrokerConfig'][]
-    }
-    /**
-     * @description A setting that holds for all brokers.
-     * @example {
-     *       "kind": "KafkaClusterConfig",
-     *       "metadata": {
-     *         "self": "http://localhost:8082/v3/clusters/lkc-abc/broker-configs/transact.bytes.max",
-     *         "resource_name": "crn:///kafka=lkc-abc/broker-config=transact.bytes.max"
-     *       },
-     *       "cluster_id": "lkc-abc",
-     *       "config_type": "BROKER",
-     *       "name": "transact.bytes.max",
-     *       "value": "16777216",
-     *       "is_default": false,
-     *       "is_read_only": true,
-     *       "is_sensitive": false,
-     *       "source": "STATIC_BROKER_CONFIG",
-     *       "synonyms": [
-     *         {
-     *           "name": "transact.bytes.max",
-     *           "value": "16777216",
-     *           "source": "STATIC_BROKER_CONFIG"
-     *         }
-     *       ]
-     *     }
-     */
-    KafkaClusterConfig: {
-      /** @enum {unknown} */
-      kind: 'KafkaClusterConfig'
-      metadata: components['schemas']['Metadata']
-      cluster_id: string
-      /** @enum {unknown} */
-      config_type: 'BROKER'
-      name: string
-      value: string | null
-      is_default: boolean
-      is_read_only: boolean
-      is_sensitive: boolean
-      source: components['schemas']['ConfigSource']
-      synonyms: components['schemas']['ConfigSynonym'][]
-    }
-    KafkaClusterConfigList: {
-      /** @enum {unknown} */
-      kind: 'KafkaClusterConfigList'
-      metadata: components['schemas']['ListMetadata']
-      data: components['schemas']['KafkaClusterConfig'][]
-    }
-    /**
-     * @description A consumer group.
-     * @example {
-     *       "kind": "KafkaConsumerGroup",
-     *       "metadata": {
-     *         "self": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups/billing",
-     *         "resource_name": "crn:///kafka=lkc-abc/consumer-group=billing"
-     *       },
-     *       "cluster_id": "lkc-abc",
-     *       "consumer_group_id": "billing",
-     *       "is_simple": false,
-     *       "partition_assignor": "uniform",
-     *       "state": "STABLE",
-     *       "type": "CONSUMER",
-     *       "is_mixed_consumer_group": false,
-     *       "coordinator": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/brokers/1"
-     *       },
-     *       "consumers": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups/billing/consumers"
-     *       },
-     *       "lag_summary": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups/billing/lag-summary"
-     *       }
-     *     }
-     */
-    KafkaConsumerGroup: {
-      /** @enum {unknown} */
-      kind: 'KafkaConsumerGroup'
-      metadata: components['schemas']['Metadata']
-      cluster_id: string
-      consumer_group_id: string
-      is_simple: boolean
-      partition_assignor: string
-      state: components['schemas']['GroupState']
-      type: components['schemas']['GroupType']
-      is_mixed_consumer_group: boolean
-      coordinator: components['schemas']['Relation']
-      consumers: components['schemas']['Relation']
-      lag_summary: components['schemas']['Relation']
-    }
-    KafkaConsumerGroupList: {
-      /** @enum {unknown} */
-      kind: 'KafkaConsumerGroupList'
-      metadata: components['schemas']['ListMetadata']
-      data: components['schemas']['KafkaConsumerGroup'][]
-    }
-    /**
-     * @description A member of a group.
-     * @example {
-     *       "kind": "KafkaConsumer",
-     *       "metadata": {
-     *         "self": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups/billing/consumers/m1",
-     *         "resource_name": "crn:///kafka=lkc-abc/consumer-group=billing/consumer=m1"
-     *       },
-     *       "cluster_id": "lkc-abc",
-     *       "consumer_group_id": "billing",
-     *       "consumer_id": "m1",
-     *       "instance_id": null,
-     *       "client_id": "worker",
-     *       "assignments": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups/billing/consumers/m1/assignments"
-     *       }
-     *     }
-     */
-    KafkaConsumer: {
-      /** @enum {unknown} */
-      kind: 'KafkaConsumer'
-      metadata: components['schemas']['Metadata']
-      cluster_id: string
-      consumer_group_id: string
-      consumer_id: string
-      instance_id: string | null
-      client_id: string
-      assignments: components['schemas']['Relation']
-    }
-    KafkaConsumerList: {
-      /** @enum {unknown} */
-      kind: 'KafkaConsumerList'
-      metadata: components['schemas']['ListMetadata']
-      data: components['schemas']['KafkaConsumer'][]
-    }
-    /**
-     * @description A partition that a member holds.
-     * @example {
-     *       "kind": "KafkaConsumerAssignment",
-     *       "metadata": {
-     *         "self": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups/billing/consumers/m1/assignments/orders/partitions/0",
-     *         "resource_name": "crn:///kafka=lkc-abc/consumer-group=billing/consumer=m1/assignment=orders/partition=0"
-     *       },
-     *       "cluster_id": "lkc-abc",
-     *       "consumer_group_id": "billing",
-     *       "consumer_id": "m1",
-     *       "topic_name": "orders",
-     *       "partition_id": 0,
-     *       "partition": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/0"
-     *       },
-     *       "lag": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups/billing/lags/orders/partitions/0"
-     *       }
-     *     }
-     */
-    KafkaConsumerAssignment: {
-      /** @enum {unknown} */
-      kind: 'KafkaConsumerAssignment'
-      metadata: components['schemas']['Metadata']
-      cluster_id: string
-      consumer_group_id: string
-      consumer_id: string
-      topic_name: string
-      partition_id: number
-      partition: components['schemas']['Relation']
-      lag: components['schemas']['Relation']
-    }
-    KafkaConsumerAssignmentList: {
-      /** @enum {unknown} */
-      kind: 'KafkaConsumerAssignmentList'
-      metadata: components['schemas']['ListMetadata']
-      data: components['schemas']['KafkaConsumerAssignment'][]
-    }
-    /**
-     * @description How far a group is behind in one partition; the three ids are empty or null while no member holds it.
-     * @example {
-     *       "kind": "KafkaConsumerLag",
-     *       "metadata": {
-     *         "self": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups/billing/lags/orders/partitions/0",
-     *         "resource_name": "crn:///kafka=lkc-abc/consumer-group=billing/lag=orders/partition=0"
-     *       },
-     *       "cluster_id": "lkc-abc",
-     *       "consumer_group_id": "billing",
-     *       "topic_name": "orders",
-     *       "partition_id": 0,
-     *       "current_offset": 43,
-     *       "log_end_offset": 50,
-     *       "lag": 7,
-     *       "consumer_id": "m1",
-     *       "instance_id": null,
-     *       "client_id": "worker"
-     *     }
-     */
-    KafkaConsumerLag: {
-      /** @enum {unknown} */
-      kind: 'KafkaConsumerLag'
-      metadata: components['schemas']['Metadata']
-      cluster_id: string
-      consumer_group_id: string
-      topic_name: string
-      partition_id: number
-      current_offset: number
-      log_end_offset: number
-      lag: number
-      consumer_id: string
-      instance_id: string | null
-      client_id: string
-    }
-    KafkaConsumerLagList: {
-      /** @enum {unknown} */
-      kind: 'KafkaConsumerLagList'
-      metadata: components['schemas']['ListMetadata']
-      data: components['schemas']['KafkaConsumerLag'][]
-    }
-    /**
-     * @description The largest lag of a group and the sum of all.
-     * @example {
-     *       "kind": "KafkaConsumerGroupLagSummary",
-     *       "metadata": {
-     *         "self": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups/billing/lag-summary",
-     *         "resource_name": "crn:///kafka=lkc-abc/consumer-groups=billing/lag-summary"
-     *       },
-     *       "cluster_id": "lkc-abc",
-     *       "consumer_group_id": "billing",
-     *       "max_lag_consumer_id": "m1",
-     *       "max_lag_instance_id": null,
-     *       "max_lag_client_id": "worker",
-     *       "max_lag_topic_name": "orders",
-     *       "max_lag_partition_id": 0,
-     *       "max_lag": 7,
-     *       "total_lag": 11,
-     *       "max_lag_consumer": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups/billing/consumers/m1"
-     *       },
-     *       "max_lag_partition": {
-     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/0"
-     *       }
-     *     }
-     */
-    KafkaConsumerGroupLagSummary: {
-      /** @enum {unknown} */
-      kind: 'KafkaConsumerGroupLagSummary'
-      metadata: components['schemas']['Metadata']
-      cluster_id: string
-      consumer_group_id: string
-      max_lag_consumer_id: string
-      max_lag_instance_id: string | null
-      max_lag_client_id: string
-      max_lag_topic_name: string
-      max_lag_partition_id: number
-      max_lag: number
-      total_lag: number
-      max_lag_consumer: components['schemas']['Relation']
-      max_lag_partition: components['schemas']['Relation']
-    }
-    /**
-     * @description A rule on who may do what.
-     * @example {
-     *       "kind": "KafkaAcl",
-     *       "metadata": {
-     *         "self": "http://localhost:8082/v3/clusters/lkc-abc/acls?resource_type=TOPIC&resource_name=orders",
-     *         "resource_name": "crn:///kafka=lkc-abc/acl"
-     *       },
-     *       "cluster_id": "lkc-abc",
-     *       "resource_type": "TOPIC",
-     *       "resource_name": "orders",
-     *       "pattern_type": "LITERAL",
-     *       "principal": "User:alice",
-     *       "host": "*",
-     *       "operation": "READ",
-     *       "permission": "ALLOW"
-     *     }
-     */
-    KafkaAcl: {
-      /** @enum {unknown} */
-      kind: 'KafkaAcl'
-      metadata: components['schemas']['Metadata']
-      cluster_id: string
-      resource_type: components['schemas']['AclResourceType']
-      resource_name: string
-      pattern_type: components['schemas']['AclPatternType']
-      principal: string
-      host: string
-      operation: components['schemas']['AclOperation']
-      permission: components['schemas']['AclPermission']
-    }
-    KafkaAclList: {
-      /** @enum {unknown} */
-      kind: 'KafkaAclList'
-      metadata: components['schemas']['ListMetadata']
-      data: components['schemas']['KafkaAcl'][]
-    }
-    NewTopic: {
-      /** @description 1 to 249 characters of `[A-Za-z0-9._-]`. */
-      topic_name: string
-      partitions_count?: number | null
-      replication_factor?: number | null
-      /** @description Brokers of each partition, by its number; instead of the two counts. */
-      replicas_assignments?: {
-        [key: string]: number[]
-      } | null
-      configs?:
-        | {
-            name: string
-            value?: string | null
-          }[]
-        | null
-      validate_only?: boolean | null
-    }
-    PartitionCount: {
-      /** @description The new total. */
-      partitions_count: number
-    }
-    ConfigValue: {
-      value: string
-    }
-    ConfigChange: {
-      name: string
-      value?: string | null
-      /**
-       * @description Default: SET.
-       * @enum {string|null}
-       */
-      operation?: 'SET' | 'DELETE' | null
-    }
-    ConfigChanges: {
-      data: components['schemas']['ConfigChange'][]
-      validate_only?: boolean | null
-    }
-    TopicsConfigChanges: {
-      data: {
-        topic_name: string
-        configs: components['schemas']['ConfigChange'][]
-      }[]
-      validate_only?: boolean | null
-    }
-    TopicsConfigFailures: {
-      failures: {
-        topic_name: string
-        error_code: number
-        message: string
-      }[]
-    }
-    NewAcl: {
-      resource_type: components['schemas']['AclResourceType']
-      resource_name: string
-      pattern_type: components['schemas']['AclPatternType']
-      principal: string
-      host: string
-      operation: components['schemas']['AclOperation']
-      permission: components['schemas']['AclPermission']
-    }
-    NewAcls: {
-      data: components['schemas']['NewAcl'][]
-    }
-    DeletedAcls: {
-      data: components['schemas']['KafkaAcl'][]
-    }
-  }
-  responses: {
-    /** @description The body cannot be read, or the engine refuses what it asks for. */
-    BadRequest: {
-      headers: {
-        'Ebbgate-Request-Id': components['headers']['RequestId']
-        [name: string]: unknown
-      }
-      content: {
-        'application/json': components['schemas']['Error']
-      }
-    }
-    /** @description No usable credential. */
-    Unauthorized: {
-      headers: {
-        'Ebbgate-Request-Id': components['headers']['RequestId']
-        [name: string]: unknown
-      }
-      content: {
-        'application/json': components['schemas']['Error']
-      }
-    }
-    /** @description Not allowed; also a foreign `Origin` or `Host`. */
-    Forbidden: {
-      headers: {
-        'Ebbgate-Request-Id': components['headers']['RequestId']
-        [name: string]: unknown
-      }
-      content: {
-        'application/json': components['schemas']['Error']
-      }
-    }
-    /** @description There is no such thing. */
-    NotFound: {
-      headers: {
-        'Ebbgate-Request-Id': components['headers']['RequestId']
-        [name: string]: unknown
-      }
-      content: {
-        'application/json': components['schemas']['Error']
-      }
-    }
-    /** @description The path does not have this method. */
-    MethodNotAllowed: {
-      headers: {
-        'Ebbgate-Request-Id': components['headers']['RequestId']
-        [name: string]: unknown
-      }
-      content: {
-        'application/json': components['schemas']['Error']
-      }
-    }
-    /** @description Nothing that `Accept` wants. */
-    NotAcceptable: {
-      headers: {
-        'Ebbgate-Request-Id': components['headers']['RequestId']
-        [name: string]: unknown
-      }
-      content: {
-        'application/json': components['schemas']['Error']
-      }
-    }
-    /** @description The body is above its limit. */
-    TooLarge: {
-      headers: {
-        'Ebbgate-Request-Id': components['headers']['RequestId']
-        [name: string]: unknown
-      }
-      content: {
-        'application/json': components['schemas']['Error']
-      }
-    }
-    /** @description `Content-Type` is not `application/json`. */
-    UnsupportedMediaType: {
-      headers: {
-        'Ebbgate-Request-Id': components['headers']['RequestId']
-        [name: string]: unknown
-      }
-      content: {
-        'application/json': components['schemas']['Error']
-      }
-    }
-    /** @description The request breaks the contract. */
-    Unprocessable: {
-      headers: {
-        'Ebbgate-Request-Id': components['headers']['RequestId']
-        [name: string]: unknown
-      }
-      content: {
-        'application/json': components['schemas']['Error']
-      }
-    }
-    /** @description A quota is used up. */
-    RateLimited: {
-      headers: {
-        'Ebbgate-Request-Id': components['headers']['RequestId']
-        'Retry-After': components['headers']['RetryAfter']
-        [name: string]: unknown
-      }
-      content: {
-        'application/json': components['schemas']['Error']
-      }
-    }
-    /** @description A bug, or damage that an operator must look at. */
-    ServerError: {
-      headers: {
-        'Ebbgate-Request-Id': components['headers']['RequestId']
-        [name: string]: unknown
-      }
-      content: {
-        'application/json': components['schemas']['Error']
-      }
-    }
-    /** @description Not now: the same request may succeed later. */
-    Unavailable: {
-      headers: {
-        'Ebbgate-Request-Id': components['headers']['RequestId']
-        'Retry-After': components['headers']['RetryAfter']
-        [name: string]: unknown
-      }
-      content: {
-        'application/json': components['schemas']['Error']
-      }
-    }
-    /** @description The request failed. */
-    Error: {
-      headers: {
-        'Ebbgate-Request-Id': components['headers']['RequestId']
-        [name: string]: unknown
-      }
-      content: {
-        'application/json': components['schemas']['Error']
-      }
-    }
-  }
-  parameters: {
-    /** @description As `/v3/clusters` tells it. */
-    ClusterId: string
-    /** @description Name of a topic. */
-    TopicName: string
-    /** @description Number of a partition. */
-    PartitionId: number
-    /** @description Id of a broker. */
-    BrokerId: number
-    /** @description Name of a setting. */
-    ConfigName: string
-    /** @description Id of a consumer group. */
-    GroupId: string
-    /** @description Id of a member. */
-    ConsumerId: string
-    /** @description A retry under the same key is stored once and answered like the first try. Scope: the caller, this path, the key; known for 24 hours of service. Not in the original contract, and not for a body that is streamed. */
-    IdempotencyKey: string
-  }
-  requestBodies: never
-  headers: {
-    /** @description Names this answer in the gateway's log. */
-    RequestId: string
-    /** @description Seconds after which the same request may succeed. */
-    RetryAfter: number
-    /** @description Where it is. */
-    Location: string
-    /** @description `true` when the request had been stored before under its `Idempotency-Key`; else absent. */
-    Deduplicated: 'true'
-  }
-  pathItems: never
+    schemas: {
+        Error: {
+            /** @description HTTP status, or a code of five digits that says more. */
+            error_code: number;
+            message: string;
+        };
+        Relation: {
+            /** @description An absolute address. */
+            related: string;
+        };
+        Metadata: {
+            self: string;
+            /** @description The Confluent Resource Name; its authority is empty. */
+            resource_name: string;
+        };
+        ListMetadata: {
+            self: string;
+            /** @description Where the next page is; lists are whole here, so it is null. */
+            next: string | null;
+        };
+        ConfigSynonym: {
+            name: string;
+            value: string | null;
+            source: components["schemas"]["ConfigSource"];
+        };
+        /**
+         * @description More values may come.
+         * @enum {string}
+         */
+        ConfigSource: "DYNAMIC_TOPIC_CONFIG" | "DYNAMIC_BROKER_CONFIG" | "DYNAMIC_DEFAULT_BROKER_CONFIG" | "DYNAMIC_BROKER_LOGGER_CONFIG" | "DYNAMIC_CLUSTER_LINK_CONFIG" | "STATIC_BROKER_CONFIG" | "DEFAULT_CONFIG" | "UNKNOWN";
+        /**
+         * @description More values may come.
+         * @enum {string}
+         */
+        GroupState: "UNKNOWN" | "PREPARING_REBALANCE" | "COMPLETING_REBALANCE" | "ASSIGNING" | "RECONCILING" | "STABLE" | "DEAD" | "EMPTY";
+        /**
+         * @description More values may come.
+         * @enum {string}
+         */
+        GroupType: "UNKNOWN" | "CLASSIC" | "CONSUMER" | "SHARE";
+        /**
+         * @description More values may come.
+         * @enum {string}
+         */
+        AclOperation: "UNKNOWN" | "ANY" | "ALL" | "READ" | "WRITE" | "CREATE" | "DELETE" | "ALTER" | "DESCRIBE" | "CLUSTER_ACTION" | "DESCRIBE_CONFIGS" | "ALTER_CONFIGS" | "IDEMPOTENT_WRITE";
+        /**
+         * @description More values may come.
+         * @enum {string}
+         */
+        AclPatternType: "UNKNOWN" | "ANY" | "MATCH" | "LITERAL" | "PREFIXED";
+        /**
+         * @description More values may come.
+         * @enum {string}
+         */
+        AclPermission: "UNKNOWN" | "ANY" | "DENY" | "ALLOW";
+        /**
+         * @description More values may come.
+         * @enum {string}
+         */
+        AclResourceType: "UNKNOWN" | "ANY" | "TOPIC" | "GROUP" | "CLUSTER" | "TRANSACTIONAL_ID" | "DELEGATION_TOKEN";
+        /**
+         * @description A cluster and the way to everything in it.
+         * @example {
+         *       "kind": "KafkaCluster",
+         *       "metadata": {
+         *         "self": "http://localhost:8082/v3/clusters/lkc-abc",
+         *         "resource_name": "crn:///kafka=lkc-abc"
+         *       },
+         *       "cluster_id": "lkc-abc",
+         *       "controller": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/brokers/1"
+         *       },
+         *       "acls": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/acls"
+         *       },
+         *       "brokers": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/brokers"
+         *       },
+         *       "broker_configs": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/broker-configs"
+         *       },
+         *       "consumer_groups": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups"
+         *       },
+         *       "topics": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics"
+         *       },
+         *       "partition_reassignments": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/-/partitions/-/reassignment"
+         *       }
+         *     }
+         */
+        KafkaCluster: {
+            /** @enum {unknown} */
+            kind: "KafkaCluster";
+            metadata: components["schemas"]["Metadata"];
+            cluster_id: string;
+            controller: components["schemas"]["Relation"];
+            acls: components["schemas"]["Relation"];
+            brokers: components["schemas"]["Relation"];
+            broker_configs: components["schemas"]["Relation"];
+            consumer_groups: components["schemas"]["Relation"];
+            topics: components["schemas"]["Relation"];
+            partition_reassignments: components["schemas"]["Relation"];
+        };
+        KafkaClusterList: {
+            /** @enum {unknown} */
+            kind: "KafkaClusterList";
+            metadata: components["schemas"]["ListMetadata"];
+            data: components["schemas"]["KafkaCluster"][];
+        };
+        /**
+         * @description A topic.
+         * @example {
+         *       "kind": "KafkaTopic",
+         *       "metadata": {
+         *         "self": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders",
+         *         "resource_name": "crn:///kafka=lkc-abc/topic=orders"
+         *       },
+         *       "cluster_id": "lkc-abc",
+         *       "topic_name": "orders",
+         *       "is_internal": false,
+         *       "replication_factor": 1,
+         *       "partitions_count": 3,
+         *       "partitions": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions"
+         *       },
+         *       "configs": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/configs"
+         *       },
+         *       "partition_reassignments": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/-/reassignment"
+         *       }
+         *     }
+         */
+        KafkaTopic: {
+            /** @enum {unknown} */
+            kind: "KafkaTopic";
+            metadata: components["schemas"]["Metadata"];
+            cluster_id: string;
+            topic_name: string;
+            is_internal: boolean;
+            replication_factor: number;
+            partitions_count: number;
+            partitions: components["schemas"]["Relation"];
+            configs: components["schemas"]["Relation"];
+            partition_reassignments: components["schemas"]["Relation"];
+            authorized_operations?: components["schemas"]["AclOperation"][];
+        };
+        KafkaTopicList: {
+            /** @enum {unknown} */
+            kind: "KafkaTopicList";
+            metadata: components["schemas"]["ListMetadata"];
+            data: components["schemas"]["KafkaTopic"][];
+        };
+        /**
+         * @description A partition. `leader` is absent while it has none.
+         * @example {
+         *       "kind": "KafkaPartition",
+         *       "metadata": {
+         *         "self": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/0",
+         *         "resource_name": "crn:///kafka=lkc-abc/topic=orders/partition=0"
+         *       },
+         *       "cluster_id": "lkc-abc",
+         *       "topic_name": "orders",
+         *       "partition_id": 0,
+         *       "leader": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/0/replicas/1"
+         *       },
+         *       "replicas": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/0/replicas"
+         *       },
+         *       "reassignment": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/0/reassignment"
+         *       }
+         *     }
+         */
+        KafkaPartition: {
+            /** @enum {unknown} */
+            kind: "KafkaPartition";
+            metadata: components["schemas"]["Metadata"];
+            cluster_id: string;
+            topic_name: string;
+            partition_id: number;
+            replicas: components["schemas"]["Relation"];
+            reassignment: components["schemas"]["Relation"];
+            leader?: components["schemas"]["Relation"];
+        };
+        KafkaPartitionList: {
+            /** @enum {unknown} */
+            kind: "KafkaPartitionList";
+            metadata: components["schemas"]["ListMetadata"];
+            data: components["schemas"]["KafkaPartition"][];
+        };
+        /**
+         * @description A partition and where it begins and ends.
+         * @example {
+         *       "kind": "KafkaPartitionWithOffsets",
+         *       "metadata": {
+         *         "self": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/0/offset?offset_type=earliest_and_latest",
+         *         "resource_name": "crn:///kafka=lkc-abc/topic=orders/partition=0/offset_type=earliest_and_latest"
+         *       },
+         *       "cluster_id": "lkc-abc",
+         *       "topic_name": "orders",
+         *       "partition_id": 0,
+         *       "earliest_offset": 0,
+         *       "latest_offset": 50
+         *     }
+         */
+        KafkaPartitionWithOffsets: {
+            /** @enum {unknown} */
+            kind: "KafkaPartitionWithOffsets";
+            metadata: components["schemas"]["Metadata"];
+            cluster_id: string;
+            topic_name: string;
+            partition_id: number;
+            earliest_offset: number;
+            latest_offset: number;
+        };
+        /**
+         * @description A copy of a partition on one broker.
+         * @example {
+         *       "kind": "KafkaReplica",
+         *       "metadata": {
+         *         "self": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/0/replicas/1",
+         *         "resource_name": "crn:///kafka=lkc-abc/topic=orders/partition=0/replica=1"
+         *       },
+         *       "cluster_id": "lkc-abc",
+         *       "topic_name": "orders",
+         *       "partition_id": 0,
+         *       "broker_id": 1,
+         *       "is_leader": true,
+         *       "is_in_sync": true,
+         *       "broker": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/brokers/1"
+         *       }
+         *     }
+         */
+        KafkaReplica: {
+            /** @enum {unknown} */
+            kind: "KafkaReplica";
+            metadata: components["schemas"]["Metadata"];
+            cluster_id: string;
+            topic_name: string;
+            partition_id: number;
+            broker_id: number;
+            is_leader: boolean;
+            is_in_sync: boolean;
+            broker: components["schemas"]["Relation"];
+        };
+        KafkaReplicaList: {
+            /** @enum {unknown} */
+            kind: "KafkaReplicaList";
+            metadata: components["schemas"]["ListMetadata"];
+            data: components["schemas"]["KafkaReplica"][];
+        };
+        /**
+         * @description A partition on its way to other brokers.
+         * @example {
+         *       "kind": "KafkaReassignment",
+         *       "metadata": {
+         *         "self": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/0/reassignment",
+         *         "resource_name": "crn:///kafka=lkc-abc/topic=orders/partition=0/reassignment"
+         *       },
+         *       "cluster_id": "lkc-abc",
+         *       "topic_name": "orders",
+         *       "partition_id": 0,
+         *       "adding_replicas": [
+         *         2
+         *       ],
+         *       "removing_replicas": [
+         *         1
+         *       ],
+         *       "replicas": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/0/replicas"
+         *       }
+         *     }
+         */
+        KafkaReassignment: {
+            /** @enum {unknown} */
+            kind: "KafkaReassignment";
+            metadata: components["schemas"]["Metadata"];
+            cluster_id: string;
+            topic_name: string;
+            partition_id: number;
+            adding_replicas: number[];
+            removing_replicas: number[];
+            replicas: components["schemas"]["Relation"];
+        };
+        KafkaReassignmentList: {
+            /** @enum {unknown} */
+            kind: "KafkaReassignmentList";
+            metadata: components["schemas"]["ListMetadata"];
+            data: components["schemas"]["KafkaReassignment"][];
+        };
+        /**
+         * @description A node behind the engine; `host` and `port` are null where clients of Kafka's own protocol have nowhere to go.
+         * @example {
+         *       "kind": "KafkaBroker",
+         *       "metadata": {
+         *         "self": "http://localhost:8082/v3/clusters/lkc-abc/brokers/1",
+         *         "resource_name": "crn:///kafka=lkc-abc/broker=1"
+         *       },
+         *       "cluster_id": "lkc-abc",
+         *       "broker_id": 1,
+         *       "host": null,
+         *       "port": null,
+         *       "rack": null,
+         *       "configs": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/brokers/1/configs"
+         *       },
+         *       "partition_replicas": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/brokers/1/partition-replicas"
+         *       }
+         *     }
+         */
+        KafkaBroker: {
+            /** @enum {unknown} */
+            kind: "KafkaBroker";
+            metadata: components["schemas"]["Metadata"];
+            cluster_id: string;
+            broker_id: number;
+            host: string | null;
+            port: number | null;
+            rack: string | null;
+            configs: components["schemas"]["Relation"];
+            partition_replicas: components["schemas"]["Relation"];
+        };
+        KafkaBrokerList: {
+            /** @enum {unknown} */
+            kind: "KafkaBrokerList";
+            metadata: components["schemas"]["ListMetadata"];
+            data: components["schemas"]["KafkaBroker"][];
+        };
+        /**
+         * @description A setting of a topic.
+         * @example {
+         *       "kind": "KafkaTopicConfig",
+         *       "metadata": {
+         *         "self": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/configs/cleanup.policy",
+         *         "resource_name": "crn:///kafka=lkc-abc/topic=orders/config=cleanup.policy"
+         *       },
+         *       "cluster_id": "lkc-abc",
+         *       "topic_name": "orders",
+         *       "name": "cleanup.policy",
+         *       "value": "compact",
+         *       "is_default": false,
+         *       "is_read_only": false,
+         *       "is_sensitive": false,
+         *       "source": "DYNAMIC_TOPIC_CONFIG",
+         *       "synonyms": [
+         *         {
+         *           "name": "cleanup.policy",
+         *           "value": "compact",
+         *           "source": "DYNAMIC_TOPIC_CONFIG"
+         *         },
+         *         {
+         *           "name": "cleanup.policy",
+         *           "value": "delete",
+         *           "source": "DEFAULT_CONFIG"
+         *         }
+         *       ]
+         *     }
+         */
+        KafkaTopicConfig: {
+            /** @enum {unknown} */
+            kind: "KafkaTopicConfig";
+            metadata: components["schemas"]["Metadata"];
+            cluster_id: string;
+            topic_name: string;
+            name: string;
+            value: string | null;
+            is_default: boolean;
+            is_read_only: boolean;
+            is_sensitive: boolean;
+            source: components["schemas"]["ConfigSource"];
+            synonyms: components["schemas"]["ConfigSynonym"][];
+        };
+        KafkaTopicConfigList: {
+            /** @enum {unknown} */
+            kind: "KafkaTopicConfigList";
+            metadata: components["schemas"]["ListMetadata"];
+            data: components["schemas"]["KafkaTopicConfig"][];
+        };
+        /**
+         * @description A setting of a broker.
+         * @example {
+         *       "kind": "KafkaBrokerConfig",
+         *       "metadata": {
+         *         "self": "http://localhost:8082/v3/clusters/lkc-abc/brokers/1/configs/transact.bytes.max",
+         *         "resource_name": "crn:///kafka=lkc-abc/broker=1/config=transact.bytes.max"
+         *       },
+         *       "cluster_id": "lkc-abc",
+         *       "broker_id": 1,
+         *       "name": "transact.bytes.max",
+         *       "value": "16777216",
+         *       "is_default": false,
+         *       "is_read_only": true,
+         *       "is_sensitive": false,
+         *       "source": "STATIC_BROKER_CONFIG",
+         *       "synonyms": [
+         *         {
+         *           "name": "transact.bytes.max",
+         *           "value": "16777216",
+         *           "source": "STATIC_BROKER_CONFIG"
+         *         }
+         *       ]
+         *     }
+         */
+        KafkaBrokerConfig: {
+            /** @enum {unknown} */
+            kind: "KafkaBrokerConfig";
+            metadata: components["schemas"]["Metadata"];
+            cluster_id: string;
+            broker_id: number;
+            name: string;
+            value: string | null;
+            is_default: boolean;
+            is_read_only: boolean;
+            is_sensitive: boolean;
+            source: components["schemas"]["ConfigSource"];
+            synonyms: components["schemas"]["ConfigSynonym"][];
+        };
+        KafkaBrokerConfigList: {
+            /** @enum {unknown} */
+            kind: "KafkaBrokerConfigList";
+            metadata: components["schemas"]["ListMetadata"];
+            data: components["schemas"]["KafkaBrokerConfig"][];
+        };
+        /**
+         * @description A setting that holds for all brokers.
+         * @example {
+         *       "kind": "KafkaClusterConfig",
+         *       "metadata": {
+         *         "self": "http://localhost:8082/v3/clusters/lkc-abc/broker-configs/transact.bytes.max",
+         *         "resource_name": "crn:///kafka=lkc-abc/broker-config=transact.bytes.max"
+         *       },
+         *       "cluster_id": "lkc-abc",
+         *       "config_type": "BROKER",
+         *       "name": "transact.bytes.max",
+         *       "value": "16777216",
+         *       "is_default": false,
+         *       "is_read_only": true,
+         *       "is_sensitive": false,
+         *       "source": "STATIC_BROKER_CONFIG",
+         *       "synonyms": [
+         *         {
+         *           "name": "transact.bytes.max",
+         *           "value": "16777216",
+         *           "source": "STATIC_BROKER_CONFIG"
+         *         }
+         *       ]
+         *     }
+         */
+        KafkaClusterConfig: {
+            /** @enum {unknown} */
+            kind: "KafkaClusterConfig";
+            metadata: components["schemas"]["Metadata"];
+            cluster_id: string;
+            /** @enum {unknown} */
+            config_type: "BROKER";
+            name: string;
+            value: string | null;
+            is_default: boolean;
+            is_read_only: boolean;
+            is_sensitive: boolean;
+            source: components["schemas"]["ConfigSource"];
+            synonyms: components["schemas"]["ConfigSynonym"][];
+        };
+        KafkaClusterConfigList: {
+            /** @enum {unknown} */
+            kind: "KafkaClusterConfigList";
+            metadata: components["schemas"]["ListMetadata"];
+            data: components["schemas"]["KafkaClusterConfig"][];
+        };
+        /**
+         * @description A consumer group.
+         * @example {
+         *       "kind": "KafkaConsumerGroup",
+         *       "metadata": {
+         *         "self": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups/billing",
+         *         "resource_name": "crn:///kafka=lkc-abc/consumer-group=billing"
+         *       },
+         *       "cluster_id": "lkc-abc",
+         *       "consumer_group_id": "billing",
+         *       "is_simple": false,
+         *       "partition_assignor": "uniform",
+         *       "state": "STABLE",
+         *       "type": "CONSUMER",
+         *       "is_mixed_consumer_group": false,
+         *       "coordinator": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/brokers/1"
+         *       },
+         *       "consumers": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups/billing/consumers"
+         *       },
+         *       "lag_summary": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups/billing/lag-summary"
+         *       }
+         *     }
+         */
+        KafkaConsumerGroup: {
+            /** @enum {unknown} */
+            kind: "KafkaConsumerGroup";
+            metadata: components["schemas"]["Metadata"];
+            cluster_id: string;
+            consumer_group_id: string;
+            is_simple: boolean;
+            partition_assignor: string;
+            state: components["schemas"]["GroupState"];
+            type: components["schemas"]["GroupType"];
+            is_mixed_consumer_group: boolean;
+            coordinator: components["schemas"]["Relation"];
+            consumers: components["schemas"]["Relation"];
+            lag_summary: components["schemas"]["Relation"];
+        };
+        KafkaConsumerGroupList: {
+            /** @enum {unknown} */
+            kind: "KafkaConsumerGroupList";
+            metadata: components["schemas"]["ListMetadata"];
+            data: components["schemas"]["KafkaConsumerGroup"][];
+        };
+        /**
+         * @description A member of a group.
+         * @example {
+         *       "kind": "KafkaConsumer",
+         *       "metadata": {
+         *         "self": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups/billing/consumers/m1",
+         *         "resource_name": "crn:///kafka=lkc-abc/consumer-group=billing/consumer=m1"
+         *       },
+         *       "cluster_id": "lkc-abc",
+         *       "consumer_group_id": "billing",
+         *       "consumer_id": "m1",
+         *       "instance_id": null,
+         *       "client_id": "worker",
+         *       "assignments": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups/billing/consumers/m1/assignments"
+         *       }
+         *     }
+         */
+        KafkaConsumer: {
+            /** @enum {unknown} */
+            kind: "KafkaConsumer";
+            metadata: components["schemas"]["Metadata"];
+            cluster_id: string;
+            consumer_group_id: string;
+            consumer_id: string;
+            instance_id: string | null;
+            client_id: string;
+            assignments: components["schemas"]["Relation"];
+        };
+        KafkaConsumerList: {
+            /** @enum {unknown} */
+            kind: "KafkaConsumerList";
+            metadata: components["schemas"]["ListMetadata"];
+            data: components["schemas"]["KafkaConsumer"][];
+        };
+        /**
+         * @description A partition that a member holds.
+         * @example {
+         *       "kind": "KafkaConsumerAssignment",
+         *       "metadata": {
+         *         "self": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups/billing/consumers/m1/assignments/orders/partitions/0",
+         *         "resource_name": "crn:///kafka=lkc-abc/consumer-group=billing/consumer=m1/assignment=orders/partition=0"
+         *       },
+         *       "cluster_id": "lkc-abc",
+         *       "consumer_group_id": "billing",
+         *       "consumer_id": "m1",
+         *       "topic_name": "orders",
+         *       "partition_id": 0,
+         *       "partition": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/0"
+         *       },
+         *       "lag": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups/billing/lags/orders/partitions/0"
+         *       }
+         *     }
+         */
+        KafkaConsumerAssignment: {
+            /** @enum {unknown} */
+            kind: "KafkaConsumerAssignment";
+            metadata: components["schemas"]["Metadata"];
+            cluster_id: string;
+            consumer_group_id: string;
+            consumer_id: string;
+            topic_name: string;
+            partition_id: number;
+            partition: components["schemas"]["Relation"];
+            lag: components["schemas"]["Relation"];
+        };
+        KafkaConsumerAssignmentList: {
+            /** @enum {unknown} */
+            kind: "KafkaConsumerAssignmentList";
+            metadata: components["schemas"]["ListMetadata"];
+            data: components["schemas"]["KafkaConsumerAssignment"][];
+        };
+        /**
+         * @description How far a group is behind in one partition; the three ids are empty or null while no member holds it.
+         * @example {
+         *       "kind": "KafkaConsumerLag",
+         *       "metadata": {
+         *         "self": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups/billing/lags/orders/partitions/0",
+         *         "resource_name": "crn:///kafka=lkc-abc/consumer-group=billing/lag=orders/partition=0"
+         *       },
+         *       "cluster_id": "lkc-abc",
+         *       "consumer_group_id": "billing",
+         *       "topic_name": "orders",
+         *       "partition_id": 0,
+         *       "current_offset": 43,
+         *       "log_end_offset": 50,
+         *       "lag": 7,
+         *       "consumer_id": "m1",
+         *       "instance_id": null,
+         *       "client_id": "worker"
+         *     }
+         */
+        KafkaConsumerLag: {
+            /** @enum {unknown} */
+            kind: "KafkaConsumerLag";
+            metadata: components["schemas"]["Metadata"];
+            cluster_id: string;
+            consumer_group_id: string;
+            topic_name: string;
+            partition_id: number;
+            current_offset: number;
+            log_end_offset: number;
+            lag: number;
+            consumer_id: string;
+            instance_id: string | null;
+            client_id: string;
+        };
+        KafkaConsumerLagList: {
+            /** @enum {unknown} */
+            kind: "KafkaConsumerLagList";
+            metadata: components["schemas"]["ListMetadata"];
+            data: components["schemas"]["KafkaConsumerLag"][];
+        };
+        /**
+         * @description The largest lag of a group and the sum of all.
+         * @example {
+         *       "kind": "KafkaConsumerGroupLagSummary",
+         *       "metadata": {
+         *         "self": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups/billing/lag-summary",
+         *         "resource_name": "crn:///kafka=lkc-abc/consumer-groups=billing/lag-summary"
+         *       },
+         *       "cluster_id": "lkc-abc",
+         *       "consumer_group_id": "billing",
+         *       "max_lag_consumer_id": "m1",
+         *       "max_lag_instance_id": null,
+         *       "max_lag_client_id": "worker",
+         *       "max_lag_topic_name": "orders",
+         *       "max_lag_partition_id": 0,
+         *       "max_lag": 7,
+         *       "total_lag": 11,
+         *       "max_lag_consumer": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups/billing/consumers/m1"
+         *       },
+         *       "max_lag_partition": {
+         *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/0"
+         *       }
+         *     }
+         */
+        KafkaConsumerGroupLagSummary: {
+            /** @enum {unknown} */
+            kind: "KafkaConsumerGroupLagSummary";
+            metadata: components["schemas"]["Metadata"];
+            cluster_id: string;
+            consumer_group_id: string;
+            max_lag_consumer_id: string;
+            max_lag_instance_id: string | null;
+            max_lag_client_id: string;
+            max_lag_topic_name: string;
+            max_lag_partition_id: number;
+            max_lag: number;
+            total_lag: number;
+            max_lag_consumer: components["schemas"]["Relation"];
+            max_lag_partition: components["schemas"]["Relation"];
+        };
+        /**
+         * @description A rule on who may do what.
+         * @example {
+         *       "kind": "KafkaAcl",
+         *       "metadata": {
+         *         "self": "http://localhost:8082/v3/clusters/lkc-abc/acls?resource_type=TOPIC&resource_name=orders",
+         *         "resource_name": "crn:///kafka=lkc-abc/acl"
+         *       },
+         *       "cluster_id": "lkc-abc",
+         *       "resource_type": "TOPIC",
+         *       "resource_name": "orders",
+         *       "pattern_type": "LITERAL",
+         *       "principal": "User:alice",
+         *       "host": "*",
+         *       "operation": "READ",
+         *       "permission": "ALLOW"
+         *     }
+         */
+        KafkaAcl: {
+            /** @enum {unknown} */
+            kind: "KafkaAcl";
+            metadata: components["schemas"]["Metadata"];
+            cluster_id: string;
+            resource_type: components["schemas"]["AclResourceType"];
+            resource_name: string;
+            pattern_type: components["schemas"]["AclPatternType"];
+            principal: string;
+            host: string;
+            operation: components["schemas"]["AclOperation"];
+            permission: components["schemas"]["AclPermission"];
+        };
+        KafkaAclList: {
+            /** @enum {unknown} */
+            kind: "KafkaAclList";
+            metadata: components["schemas"]["ListMetadata"];
+            data: components["schemas"]["KafkaAcl"][];
+        };
+        NewTopic: {
+            /** @description 1 to 249 characters of `[A-Za-z0-9._-]`. */
+            topic_name: string;
+            partitions_count?: number | null;
+            replication_factor?: number | null;
+            /** @description Brokers of each partition, by its number; instead of the two counts. */
+            replicas_assignments?: {
+                [key: string]: number[];
+            } | null;
+            configs?: {
+                name: string;
+                value?: string | null;
+            }[] | null;
+            validate_only?: boolean | null;
+        };
+        PartitionCount: {
+            /** @description The new total. */
+            partitions_count: number;
+        };
+        ConfigValue: {
+            value: string;
+        };
+        ConfigChange: {
+            name: string;
+            value?: string | null;
+            /**
+             * @description Default: SET.
+             * @enum {string|null}
+             */
+            operation?: "SET" | "DELETE" | null;
+        };
+        ConfigChanges: {
+            data: components["schemas"]["ConfigChange"][];
+            validate_only?: boolean | null;
+        };
+        TopicsConfigChanges: {
+            data: {
+                topic_name: string;
+                configs: components["schemas"]["ConfigChange"][];
+            }[];
+            validate_only?: boolean | null;
+        };
+        TopicsConfigFailures: {
+            failures: {
+                topic_name: string;
+                error_code: number;
+                message: string;
+            }[];
+        };
+        NewAcl: {
+            resource_type: components["schemas"]["AclResourceType"];
+            resource_name: string;
+            pattern_type: components["schemas"]["AclPatternType"];
+            principal: string;
+            host: string;
+            operation: components["schemas"]["AclOperation"];
+            permission: components["schemas"]["AclPermission"];
+        };
+        NewAcls: {
+            data: components["schemas"]["NewAcl"][];
+        };
+        DeletedAcls: {
+            data: components["schemas"]["KafkaAcl"][];
+        };
+        RecordData: {
+            /**
+             * @description `BINARY` (base64), `JSON` (any value; its bytes are stored) or `STRING` (UTF-8). The schema types, and none at all, need a schema registry, which is not configured here.
+             * @enum {string|null}
+             */
+            type?: "BINARY" | "JSON" | "STRING" | "AVRO" | "JSONSCHEMA" | "PROTOBUF" | null;
+            /** @description Null or absent is null. */
+            data?: unknown;
+            subject?: string | null;
+            /** @enum {string|null} */
+            subject_name_strategy?: "TOPIC_NAME" | "RECORD_NAME" | "TOPIC_RECORD_NAME" | null;
+            schema_id?: number | null;
+            schema_version?: number | null;
+            schema?: string | null;
+        };
+        ProduceRecord: {
+            /** @description Absent: by the key, or one that the gateway chooses. */
+            partition_id?: number | null;
+            headers?: {
+                name: string;
+                /** @description Base64. */
+                value?: string | null;
+            }[] | null;
+            key?: components["schemas"]["RecordData"] | null;
+            value?: components["schemas"]["RecordData"] | null;
+            /** @description ISO 8601. Absent: now. */
+            timestamp?: string | null;
+        };
+        StoredData: {
+            /** @enum {unknown} */
+            type: "BINARY" | "JSON" | "STRING";
+            /** @description As it is stored, bytes. */
+            size: number;
+        };
+        /** @description What became of one record: `error_code` 200 and its place, or another code and why. */
+        Receipt: {
+            /** @enum {unknown} */
+            error_code: 200;
+            cluster_id: string;
+            topic_name: string;
+            partition_id: number;
+            offset: number;
+            /** @description ISO 8601. */
+            timestamp: string;
+            key?: components["schemas"]["StoredData"];
+            value?: components["schemas"]["StoredData"];
+        } | components["schemas"]["Error"];
+        ProduceBatch: {
+            entries: {
+                /** @description Of the caller's choice, unique in the batch. */
+                id: string;
+                /** @description Absent: by the key, or one that the gateway chooses. */
+                partition_id?: number | null;
+                headers?: {
+                    name: string;
+                    /** @description Base64. */
+                    value?: string | null;
+                }[] | null;
+                key?: components["schemas"]["RecordData"] | null;
+                value?: components["schemas"]["RecordData"] | null;
+                /** @description ISO 8601. Absent: now. */
+                timestamp?: string | null;
+            }[];
+        };
+        BatchAnswer: {
+            successes: {
+                id: string;
+                cluster_id: string;
+                topic_name: string;
+                partition_id: number;
+                offset: number;
+                /** @description ISO 8601. */
+                timestamp: string;
+                key?: components["schemas"]["StoredData"];
+                value?: components["schemas"]["StoredData"];
+            }[];
+            failures: {
+                id: string;
+                error_code: number;
+                message: string;
+            }[];
+        };
+    };
+    responses: {
+        /** @description The body cannot be read, or the engine refuses what it asks for. */
+        BadRequest: {
+            headers: {
+                "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description No usable credential. */
+        Unauthorized: {
+            headers: {
+                "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description Not allowed; also a foreign `Origin` or `Host`. */
+        Forbidden: {
+            headers: {
+                "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description There is no such thing. */
+        NotFound: {
+            headers: {
+                "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The path does not have this method. */
+        MethodNotAllowed: {
+            headers: {
+                "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description Nothing that `Accept` wants. */
+        NotAcceptable: {
+            headers: {
+                "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The body is above its limit. */
+        TooLarge: {
+            headers: {
+                "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description `Content-Type` is not `application/json`. */
+        UnsupportedMediaType: {
+            headers: {
+                "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The request breaks the contract. */
+        Unprocessable: {
+            headers: {
+                "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description A quota is used up. */
+        RateLimited: {
+            headers: {
+                "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                "Retry-After": components["headers"]["RetryAfter"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description A bug, or damage that an operator must look at. */
+        ServerError: {
+            headers: {
+                "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description Not now: the same request may succeed later. */
+        Unavailable: {
+            headers: {
+                "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                "Retry-After": components["headers"]["RetryAfter"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+        /** @description The request failed. */
+        Error: {
+            headers: {
+                "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
+    };
+    parameters: {
+        /** @description As `/v3/clusters` tells it. */
+        ClusterId: string;
+        /** @description Name of a topic. */
+        TopicName: string;
+        /** @description Number of a partition. */
+        PartitionId: number;
+        /** @description Id of a broker. */
+        BrokerId: number;
+        /** @description Name of a setting. */
+        ConfigName: string;
+        /** @description Id of a consumer group. */
+        GroupId: string;
+        /** @description Id of a member. */
+        ConsumerId: string;
+        /** @description A retry under the same key is stored once and answered like the first try. Scope: the caller, this path, the key; known for 24 hours of service. Not in the original contract, and not for a body that is streamed. */
+        IdempotencyKey: string;
+    };
+    requestBodies: never;
+    headers: {
+        /** @description Names this answer in the gateway's log. */
+        RequestId: string;
+        /** @description Seconds after which the same request may succeed. */
+        RetryAfter: number;
+        /** @description Where it is. */
+        Location: string;
+        /** @description `true` when the request had been stored before under its `Idempotency-Key`; else absent. */
+        Deduplicated: "true";
+    };
+    pathItems: never;
 }
-export type $defs = Record<string, never>
+export type $defs = Record<string, never>;
 export interface operations {
-  listClusters: {
-    parameters: {
-      query?: never
-      header?: never
-      path?: never
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description The cluster. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          /**
-           * @example {
-           *       "kind": "KafkaClusterList",
-           *       "metadata": {
-           *         "self": "http://localhost:8082/v3/clusters",
-           *         "next": null
-           *       },
-           *       "data": [
-           *         {
-           *           "kind": "KafkaCluster",
-           *           "metadata": {
-           *             "self": "http://localhost:8082/v3/clusters/lkc-abc",
-           *             "resource_name": "crn:///kafka=lkc-abc"
-           *           },
-           *           "cluster_id": "lkc-abc",
-           *           "controller": {
-           *             "related": "http://localhost:8082/v3/clusters/lkc-abc/brokers/1"
-           *           },
-           *           "acls": {
-           *             "related": "http://localhost:8082/v3/clusters/lkc-abc/acls"
-           *           },
-           *           "brokers": {
-           *             "related": "http://localhost:8082/v3/clusters/lkc-abc/brokers"
-           *           },
-           *           "broker_configs": {
-           *             "related": "http://localhost:8082/v3/clusters/lkc-abc/broker-configs"
-           *           },
-           *           "consumer_groups": {
-           *             "related": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups"
-           *           },
-           *           "topics": {
-           *             "related": "http://localhost:8082/v3/clusters/lkc-abc/topics"
-           *           },
-           *           "partition_reassignments": {
-           *             "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/-/partitions/-/reassignment"
-           *           }
-           *         }
-           *       ]
-           *     }
-           */
-          'application/json': components['schemas']['KafkaClusterList']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  getCluster: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description It. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaCluster']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  listTopics: {
-    parameters: {
-      query?: {
-        /** @description Adds `authorized_operations` to each topic. */
-        includeAuthorizedOperations?: boolean
-      }
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description All of them. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaTopicList']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  createTopic: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        'application/json': components['schemas']['NewTopic']
-      }
-    }
-    responses: {
-      /** @description With `validate_only`: it could be created. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaTopic']
-        }
-      }
-      /** @description Created. */
-      201: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          Location: components['headers']['Location']
-          [name: string]: unknown
-        }
-        content: {
-          /**
-           * @example {
-           *       "kind": "KafkaTopic",
-           *       "metadata": {
-           *         "self": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders",
-           *         "resource_name": "crn:///kafka=lkc-abc/topic=orders"
-           *       },
-           *       "cluster_id": "lkc-abc",
-           *       "topic_name": "orders",
-           *       "is_internal": false,
-           *       "replication_factor": 1,
-           *       "partitions_count": 3,
-           *       "partitions": {
-           *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions"
-           *       },
-           *       "configs": {
-           *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/configs"
-           *       },
-           *       "partition_reassignments": {
-           *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/-/reassignment"
-           *       }
-           *     }
-           */
-          'application/json': components['schemas']['KafkaTopic']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      413: components['responses']['TooLarge']
-      415: components['responses']['UnsupportedMediaType']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  getTopic: {
-    parameters: {
-      query?: {
-        /** @description Adds `authorized_operations` to each topic. */
-        includeAuthorizedOperations?: boolean
-      }
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description It. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaTopic']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  deleteTopic: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Done. */
-      204: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content?: never
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  updatePartitionCount: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-      }
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        'application/json': components['schemas']['PartitionCount']
-      }
-    }
-    responses: {
-      /** @description The topic as it is now. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaTopic']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      413: components['responses']['TooLarge']
-      415: components['responses']['UnsupportedMediaType']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  listAllTopicConfigs: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description All of them. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaTopicConfigList']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  alterAllTopicConfigs: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        'application/json': components['schemas']['TopicsConfigChanges']
-      }
-    }
-    responses: {
-      /** @description Done. */
-      204: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content?: never
-      }
-      /** @description Some topics refused; the others are changed. */
-      207: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          /**
-           * @example {
-           *       "failures": [
-           *         {
-           *           "topic_name": "orders",
-           *           "error_code": 40002,
-           *           "message": "'cleanup.policy' cannot be 'x'."
-           *         }
-           *       ]
-           *     }
-           */
-          'application/json': components['schemas']['TopicsConfigFailures']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      413: components['responses']['TooLarge']
-      415: components['responses']['UnsupportedMediaType']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  listTopicConfigs: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description All of them. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaTopicConfigList']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  listTopicDefaultConfigs: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description All of them. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaTopicConfigList']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  alterTopicConfigs: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-      }
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        'application/json': components['schemas']['ConfigChanges']
-      }
-    }
-    responses: {
-      /** @description Done. */
-      204: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content?: never
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      413: components['responses']['TooLarge']
-      415: components['responses']['UnsupportedMediaType']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  getTopicConfig: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-        /** @description Name of a setting. */
-        name: components['parameters']['ConfigName']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description It. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaTopicConfig']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  updateTopicConfig: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-        /** @description Name of a setting. */
-        name: components['parameters']['ConfigName']
-      }
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        'application/json': components['schemas']['ConfigValue']
-      }
-    }
-    responses: {
-      /** @description Done. */
-      204: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content?: never
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      413: components['responses']['TooLarge']
-      415: components['responses']['UnsupportedMediaType']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  resetTopicConfig: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-        /** @description Name of a setting. */
-        name: components['parameters']['ConfigName']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Done. */
-      204: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content?: never
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  listPartitions: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description All of them. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaPartitionList']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  getPartition: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-        /** @description Number of a partition. */
-        partition_id: components['parameters']['PartitionId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description It. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaPartition']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  getPartitionOffsets: {
-    parameters: {
-      query?: {
-        /** @description `earliest_and_latest`, the default and only value. */
-        offset_type?: string
-      }
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-        /** @description Number of a partition. */
-        partition_id: components['parameters']['PartitionId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description It. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaPartitionWithOffsets']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  listReplicas: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-        /** @description Number of a partition. */
-        partition_id: components['parameters']['PartitionId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description All of them. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaReplicaList']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  getReplica: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-        /** @description Number of a partition. */
-        partition_id: components['parameters']['PartitionId']
-        /** @description Id of a broker. */
-        broker_id: components['parameters']['BrokerId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description It. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaReplica']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  getReassignment: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-        /** @description Number of a partition. */
-        partition_id: components['parameters']['PartitionId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description It. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaReassignment']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  listTopicReassignments: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Usually none. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          /**
-           * @example {
-           *       "kind": "KafkaReassignmentList",
-           *       "metadata": {
-           *         "self": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/-/reassignment",
-           *         "next": null
-           *       },
-           *       "data": []
-           *     }
-           */
-          'application/json': components['schemas']['KafkaReassignmentList']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  listReassignments: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Usually none. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          /**
-           * @example {
-           *       "kind": "KafkaReassignmentList",
-           *       "metadata": {
-           *         "self": "http://localhost:8082/v3/clusters/lkc-abc/topics/-/partitions/-/reassignment",
-           *         "next": null
-           *       },
-           *       "data": []
-           *     }
-           */
-          'application/json': components['schemas']['KafkaReassignmentList']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  listConsumerGroups: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description All of them. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaConsumerGroupList']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  getConsumerGroup: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a consumer group. */
-        consumer_group_id: components['parameters']['GroupId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description It. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaConsumerGroup']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  listConsumers: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a consumer group. */
-        consumer_group_id: components['parameters']['GroupId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description All of them. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaConsumerList']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  getConsumer: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a consumer group. */
-        consumer_group_id: components['parameters']['GroupId']
-        /** @description Id of a member. */
-        consumer_id: components['parameters']['ConsumerId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description It. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaConsumer']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  listConsumerAssignments: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a consumer group. */
-        consumer_group_id: components['parameters']['GroupId']
-        /** @description Id of a member. */
-        consumer_id: components['parameters']['ConsumerId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description All of them. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaConsumerAssignmentList']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  getConsumerAssignment: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a consumer group. */
-        consumer_group_id: components['parameters']['GroupId']
-        /** @description Id of a member. */
-        consumer_id: components['parameters']['ConsumerId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-        /** @description Number of a partition. */
-        partition_id: components['parameters']['PartitionId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description It. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaConsumerAssignment']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  listConsumerLags: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a consumer group. */
-        consumer_group_id: components['parameters']['GroupId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description All of them. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaConsumerLagList']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  getConsumerLag: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a consumer group. */
-        consumer_group_id: components['parameters']['GroupId']
-        /** @description Name of a topic. */
-        topic_name: components['parameters']['TopicName']
-        /** @description Number of a partition. */
-        partition_id: components['parameters']['PartitionId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description It. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaConsumerLag']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  getConsumerGroupLagSummary: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a consumer group. */
-        consumer_group_id: components['parameters']['GroupId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description It. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaConsumerGroupLagSummary']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  listBrokers: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description All of them. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaBrokerList']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  listAllBrokersConfigs: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description All of them. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaBrokerConfigList']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  getBroker: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a broker. */
-        broker_id: components['parameters']['BrokerId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description It. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaBroker']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  listBrokerReplicas: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a broker. */
-        broker_id: components['parameters']['BrokerId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description All of them. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaReplicaList']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  listBrokerConfigs: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a broker. */
-        broker_id: components['parameters']['BrokerId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description All of them. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaBrokerConfigList']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  alterBrokerConfigs: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a broker. */
-        broker_id: components['parameters']['BrokerId']
-      }
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        'application/json': components['schemas']['ConfigChanges']
-      }
-    }
-    responses: {
-      /** @description Done. */
-      204: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content?: never
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      413: components['responses']['TooLarge']
-      415: components['responses']['UnsupportedMediaType']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  getBrokerConfig: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a broker. */
-        broker_id: components['parameters']['BrokerId']
-        /** @description Name of a setting. */
-        name: components['parameters']['ConfigName']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description It. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaBrokerConfig']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  updateBrokerConfig: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a broker. */
-        broker_id: components['parameters']['BrokerId']
-        /** @description Name of a setting. */
-        name: components['parameters']['ConfigName']
-      }
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        'application/json': components['schemas']['ConfigValue']
-      }
-    }
-    responses: {
-      /** @description Done. */
-      204: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content?: never
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      413: components['responses']['TooLarge']
-      415: components['responses']['UnsupportedMediaType']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  resetBrokerConfig: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Id of a broker. */
-        broker_id: components['parameters']['BrokerId']
-        /** @description Name of a setting. */
-        name: components['parameters']['ConfigName']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Done. */
-      204: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content?: never
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  listClusterConfigs: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description All of them. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaClusterConfigList']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  alterClusterConfigs: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        'application/json': components['schemas']['ConfigChanges']
-      }
-    }
-    responses: {
-      /** @description Done. */
-      204: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content?: never
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      413: components['responses']['TooLarge']
-      415: components['responses']['UnsupportedMediaType']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  getClusterConfig: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a setting. */
-        name: components['parameters']['ConfigName']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description It. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          'application/json': components['schemas']['KafkaClusterConfig']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  updateClusterConfig: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a setting. */
-        name: components['parameters']['ConfigName']
-      }
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        'application/json': components['schemas']['ConfigValue']
-      }
-    }
-    responses: {
-      /** @description Done. */
-      204: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content?: never
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      413: components['responses']['TooLarge']
-      415: components['responses']['UnsupportedMediaType']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  resetClusterConfig: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-        /** @description Name of a setting. */
-        name: components['parameters']['ConfigName']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description Done. */
-      204: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content?: never
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  listAcls: {
-    parameters: {
-      query?: {
-        /** @description Of what. */
-        resource_type?: components['schemas']['AclResourceType']
-        /** @description Its name. */
-        resource_name?: string
-        /** @description How the name is meant. */
-        pattern_type?: components['schemas']['AclPatternType']
-        /** @description Who. */
-        principal?: string
-        /** @description From where. */
-        host?: string
-        /** @description What. */
-        operation?: components['schemas']['AclOperation']
-        /** @description Whether it is allowed. */
-        permission?: components['schemas']['AclPermission']
-      }
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description An empty list until there are any. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          /**
-           * @example {
-           *       "kind": "KafkaAclList",
-           *       "metadata": {
-           *         "self": "http://localhost:8082/v3/clusters/lkc-abc/acls",
-           *         "next": null
-           *       },
-           *       "data": []
-           *     }
-           */
-          'application/json': components['schemas']['KafkaAclList']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  createAcl: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        'application/json': components['schemas']['NewAcl']
-      }
-    }
-    responses: {
-      /** @description Created. */
-      201: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          Location: components['headers']['Location']
-          [name: string]: unknown
-        }
-        content?: never
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      413: components['responses']['TooLarge']
-      415: components['responses']['UnsupportedMediaType']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  deleteAcls: {
-    parameters: {
-      query?: {
-        /** @description Of what. */
-        resource_type?: components['schemas']['AclResourceType']
-        /** @description Its name. */
-        resource_name?: string
-        /** @description How the name is meant. */
-        pattern_type?: components['schemas']['AclPatternType']
-        /** @description Who. */
-        principal?: string
-        /** @description From where. */
-        host?: string
-        /** @description What. */
-        operation?: components['schemas']['AclOperation']
-        /** @description Whether it is allowed. */
-        permission?: components['schemas']['AclPermission']
-      }
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    requestBody?: never
-    responses: {
-      /** @description What was deleted. */
-      200: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content: {
-          /**
-           * @example {
-           *       "data": []
-           *     }
-           */
-          'application/json': components['schemas']['DeletedAcls']
-        }
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
-  createAcls: {
-    parameters: {
-      query?: never
-      header?: never
-      path: {
-        /** @description As `/v3/clusters` tells it. */
-        cluster_id: components['parameters']['ClusterId']
-      }
-      cookie?: never
-    }
-    requestBody: {
-      content: {
-        'application/json': components['schemas']['NewAcls']
-      }
-    }
-    responses: {
-      /** @description Done. */
-      204: {
-        headers: {
-          'Ebbgate-Request-Id': components['headers']['RequestId']
-          [name: string]: unknown
-        }
-        content?: never
-      }
-      400: components['responses']['BadRequest']
-      401: components['responses']['Unauthorized']
-      403: components['responses']['Forbidden']
-      404: components['responses']['NotFound']
-      406: components['responses']['NotAcceptable']
-      413: components['responses']['TooLarge']
-      415: components['responses']['UnsupportedMediaType']
-      422: components['responses']['Unprocessable']
-      429: components['responses']['RateLimited']
-      500: components['responses']['ServerError']
-      503: components['responses']['Unavailable']
-      default: components['responses']['Error']
-    }
-  }
+    listClusters: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The cluster. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "kind": "KafkaClusterList",
+                     *       "metadata": {
+                     *         "self": "http://localhost:8082/v3/clusters",
+                     *         "next": null
+                     *       },
+                     *       "data": [
+                     *         {
+                     *           "kind": "KafkaCluster",
+                     *           "metadata": {
+                     *             "self": "http://localhost:8082/v3/clusters/lkc-abc",
+                     *             "resource_name": "crn:///kafka=lkc-abc"
+                     *           },
+                     *           "cluster_id": "lkc-abc",
+                     *           "controller": {
+                     *             "related": "http://localhost:8082/v3/clusters/lkc-abc/brokers/1"
+                     *           },
+                     *           "acls": {
+                     *             "related": "http://localhost:8082/v3/clusters/lkc-abc/acls"
+                     *           },
+                     *           "brokers": {
+                     *             "related": "http://localhost:8082/v3/clusters/lkc-abc/brokers"
+                     *           },
+                     *           "broker_configs": {
+                     *             "related": "http://localhost:8082/v3/clusters/lkc-abc/broker-configs"
+                     *           },
+                     *           "consumer_groups": {
+                     *             "related": "http://localhost:8082/v3/clusters/lkc-abc/consumer-groups"
+                     *           },
+                     *           "topics": {
+                     *             "related": "http://localhost:8082/v3/clusters/lkc-abc/topics"
+                     *           },
+                     *           "partition_reassignments": {
+                     *             "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/-/partitions/-/reassignment"
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["KafkaClusterList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getCluster: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaCluster"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    listTopics: {
+        parameters: {
+            query?: {
+                /** @description Adds `authorized_operations` to each topic. */
+                includeAuthorizedOperations?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaTopicList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    createTopic: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewTopic"];
+            };
+        };
+        responses: {
+            /** @description With `validate_only`: it could be created. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaTopic"];
+                };
+            };
+            /** @description Created. */
+            201: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "kind": "KafkaTopic",
+                     *       "metadata": {
+                     *         "self": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders",
+                     *         "resource_name": "crn:///kafka=lkc-abc/topic=orders"
+                     *       },
+                     *       "cluster_id": "lkc-abc",
+                     *       "topic_name": "orders",
+                     *       "is_internal": false,
+                     *       "replication_factor": 1,
+                     *       "partitions_count": 3,
+                     *       "partitions": {
+                     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions"
+                     *       },
+                     *       "configs": {
+                     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/configs"
+                     *       },
+                     *       "partition_reassignments": {
+                     *         "related": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/-/reassignment"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["KafkaTopic"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getTopic: {
+        parameters: {
+            query?: {
+                /** @description Adds `authorized_operations` to each topic. */
+                includeAuthorizedOperations?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaTopic"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    deleteTopic: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    updatePartitionCount: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PartitionCount"];
+            };
+        };
+        responses: {
+            /** @description The topic as it is now. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaTopic"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    listAllTopicConfigs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaTopicConfigList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    alterAllTopicConfigs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TopicsConfigChanges"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Some topics refused; the others are changed. */
+            207: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "failures": [
+                     *         {
+                     *           "topic_name": "orders",
+                     *           "error_code": 40002,
+                     *           "message": "'cleanup.policy' cannot be 'x'."
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TopicsConfigFailures"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    listTopicConfigs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaTopicConfigList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    listTopicDefaultConfigs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaTopicConfigList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    alterTopicConfigs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConfigChanges"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getTopicConfig: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+                /** @description Name of a setting. */
+                name: components["parameters"]["ConfigName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaTopicConfig"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    updateTopicConfig: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+                /** @description Name of a setting. */
+                name: components["parameters"]["ConfigName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConfigValue"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    resetTopicConfig: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+                /** @description Name of a setting. */
+                name: components["parameters"]["ConfigName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    listPartitions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaPartitionList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getPartition: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+                /** @description Number of a partition. */
+                partition_id: components["parameters"]["PartitionId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaPartition"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getPartitionOffsets: {
+        parameters: {
+            query?: {
+                /** @description `earliest_and_latest`, the default and only value. */
+                offset_type?: string;
+            };
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+                /** @description Number of a partition. */
+                partition_id: components["parameters"]["PartitionId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaPartitionWithOffsets"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    listReplicas: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+                /** @description Number of a partition. */
+                partition_id: components["parameters"]["PartitionId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaReplicaList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getReplica: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+                /** @description Number of a partition. */
+                partition_id: components["parameters"]["PartitionId"];
+                /** @description Id of a broker. */
+                broker_id: components["parameters"]["BrokerId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaReplica"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getReassignment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+                /** @description Number of a partition. */
+                partition_id: components["parameters"]["PartitionId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaReassignment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    listTopicReassignments: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Usually none. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "kind": "KafkaReassignmentList",
+                     *       "metadata": {
+                     *         "self": "http://localhost:8082/v3/clusters/lkc-abc/topics/orders/partitions/-/reassignment",
+                     *         "next": null
+                     *       },
+                     *       "data": []
+                     *     }
+                     */
+                    "application/json": components["schemas"]["KafkaReassignmentList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    listReassignments: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Usually none. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "kind": "KafkaReassignmentList",
+                     *       "metadata": {
+                     *         "self": "http://localhost:8082/v3/clusters/lkc-abc/topics/-/partitions/-/reassignment",
+                     *         "next": null
+                     *       },
+                     *       "data": []
+                     *     }
+                     */
+                    "application/json": components["schemas"]["KafkaReassignmentList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    produceRecord: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A retry under the same key is stored once and answered like the first try. Scope: the caller, this path, the key; known for 24 hours of service. Not in the original contract, and not for a body that is streamed. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProduceRecord"];
+            };
+        };
+        responses: {
+            /** @description Receipts: concatenated JSON, one object for each record, in the order of the request, each as soon as its record is durable. Look at every `error_code`. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    "Ebbgate-Deduplicated": components["headers"]["Deduplicated"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Receipt"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    produceRecordsBatch: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A retry under the same key is stored once and answered like the first try. Scope: the caller, this path, the key; known for 24 hours of service. Not in the original contract, and not for a body that is streamed. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProduceBatch"];
+            };
+        };
+        responses: {
+            /** @description What became of each entry; both lists are in the order of the request. */
+            207: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    "Ebbgate-Deduplicated": components["headers"]["Deduplicated"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "successes": [
+                     *         {
+                     *           "id": "a1",
+                     *           "cluster_id": "lkc-abc",
+                     *           "topic_name": "orders",
+                     *           "partition_id": 1,
+                     *           "offset": 7,
+                     *           "timestamp": "2026-02-05T19:14:42.000Z",
+                     *           "key": {
+                     *             "type": "BINARY",
+                     *             "size": 3
+                     *           },
+                     *           "value": {
+                     *             "type": "JSON",
+                     *             "size": 10
+                     *           }
+                     *         }
+                     *       ],
+                     *       "failures": [
+                     *         {
+                     *           "id": "a2",
+                     *           "error_code": 400,
+                     *           "message": "Bad Request: data=<value.data> is not a valid base64 string."
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["BatchAnswer"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    listConsumerGroups: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaConsumerGroupList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getConsumerGroup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a consumer group. */
+                consumer_group_id: components["parameters"]["GroupId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaConsumerGroup"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    listConsumers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a consumer group. */
+                consumer_group_id: components["parameters"]["GroupId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaConsumerList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getConsumer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a consumer group. */
+                consumer_group_id: components["parameters"]["GroupId"];
+                /** @description Id of a member. */
+                consumer_id: components["parameters"]["ConsumerId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaConsumer"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    listConsumerAssignments: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a consumer group. */
+                consumer_group_id: components["parameters"]["GroupId"];
+                /** @description Id of a member. */
+                consumer_id: components["parameters"]["ConsumerId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaConsumerAssignmentList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getConsumerAssignment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a consumer group. */
+                consumer_group_id: components["parameters"]["GroupId"];
+                /** @description Id of a member. */
+                consumer_id: components["parameters"]["ConsumerId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+                /** @description Number of a partition. */
+                partition_id: components["parameters"]["PartitionId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaConsumerAssignment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    listConsumerLags: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a consumer group. */
+                consumer_group_id: components["parameters"]["GroupId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaConsumerLagList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getConsumerLag: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a consumer group. */
+                consumer_group_id: components["parameters"]["GroupId"];
+                /** @description Name of a topic. */
+                topic_name: components["parameters"]["TopicName"];
+                /** @description Number of a partition. */
+                partition_id: components["parameters"]["PartitionId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaConsumerLag"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getConsumerGroupLagSummary: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a consumer group. */
+                consumer_group_id: components["parameters"]["GroupId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaConsumerGroupLagSummary"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    listBrokers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaBrokerList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    listAllBrokersConfigs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaBrokerConfigList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getBroker: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a broker. */
+                broker_id: components["parameters"]["BrokerId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaBroker"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    listBrokerReplicas: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a broker. */
+                broker_id: components["parameters"]["BrokerId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaReplicaList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    listBrokerConfigs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a broker. */
+                broker_id: components["parameters"]["BrokerId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaBrokerConfigList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    alterBrokerConfigs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a broker. */
+                broker_id: components["parameters"]["BrokerId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConfigChanges"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getBrokerConfig: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a broker. */
+                broker_id: components["parameters"]["BrokerId"];
+                /** @description Name of a setting. */
+                name: components["parameters"]["ConfigName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaBrokerConfig"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    updateBrokerConfig: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a broker. */
+                broker_id: components["parameters"]["BrokerId"];
+                /** @description Name of a setting. */
+                name: components["parameters"]["ConfigName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConfigValue"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    resetBrokerConfig: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Id of a broker. */
+                broker_id: components["parameters"]["BrokerId"];
+                /** @description Name of a setting. */
+                name: components["parameters"]["ConfigName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    listClusterConfigs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaClusterConfigList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    alterClusterConfigs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConfigChanges"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    getClusterConfig: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a setting. */
+                name: components["parameters"]["ConfigName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KafkaClusterConfig"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    updateClusterConfig: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a setting. */
+                name: components["parameters"]["ConfigName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConfigValue"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    resetClusterConfig: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+                /** @description Name of a setting. */
+                name: components["parameters"]["ConfigName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    listAcls: {
+        parameters: {
+            query?: {
+                /** @description Of what. */
+                resource_type?: components["schemas"]["AclResourceType"];
+                /** @description Its name. */
+                resource_name?: string;
+                /** @description How the name is meant. */
+                pattern_type?: components["schemas"]["AclPatternType"];
+                /** @description Who. */
+                principal?: string;
+                /** @description From where. */
+                host?: string;
+                /** @description What. */
+                operation?: components["schemas"]["AclOperation"];
+                /** @description Whether it is allowed. */
+                permission?: components["schemas"]["AclPermission"];
+            };
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An empty list until there are any. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "kind": "KafkaAclList",
+                     *       "metadata": {
+                     *         "self": "http://localhost:8082/v3/clusters/lkc-abc/acls",
+                     *         "next": null
+                     *       },
+                     *       "data": []
+                     *     }
+                     */
+                    "application/json": components["schemas"]["KafkaAclList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    createAcl: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAcl"];
+            };
+        };
+        responses: {
+            /** @description Created. */
+            201: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    deleteAcls: {
+        parameters: {
+            query?: {
+                /** @description Of what. */
+                resource_type?: components["schemas"]["AclResourceType"];
+                /** @description Its name. */
+                resource_name?: string;
+                /** @description How the name is meant. */
+                pattern_type?: components["schemas"]["AclPatternType"];
+                /** @description Who. */
+                principal?: string;
+                /** @description From where. */
+                host?: string;
+                /** @description What. */
+                operation?: components["schemas"]["AclOperation"];
+                /** @description Whether it is allowed. */
+                permission?: components["schemas"]["AclPermission"];
+            };
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was deleted. */
+            200: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": []
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeletedAcls"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
+    createAcls: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description As `/v3/clusters` tells it. */
+                cluster_id: components["parameters"]["ClusterId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAcls"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Unprocessable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["ServerError"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["Error"];
+        };
+    };
 }

@@ -18,8 +18,10 @@ export type Check = (value: Record<string, unknown>) => Refusal | undefined
 
 export interface ContractBody {
   readonly required: boolean
-  /** `*∕*`: the handler takes the bytes, whatever they are called. */
+  /** `*∕*`, or `x-ebbgate-raw`: the handler takes the bytes, whatever they are called. */
   readonly raw: boolean
+  /** The document's `x-ebbgate-raw: stream`: the handler reads the bytes as they come. */
+  readonly streamed: boolean
   /** By media type in lower case. */
   readonly checks: ReadonlyMap<string, (value: unknown) => Refusal | undefined>
   /** What a body without a content type is taken for. */
@@ -168,7 +170,8 @@ export class ContractDocument {
     if (body === undefined) return undefined
     const content = entries(body['content'])
     const types = content.map(([type]) => type)
-    const raw = types.includes('*/*')
+    const raw = types.includes('*/*') || operation['x-ebbgate-raw'] !== undefined
+    const streamed = operation['x-ebbgate-raw'] === 'stream'
     const checks = new Map<string, (value: unknown) => Refusal | undefined>()
     if (!raw) {
       for (const type of types) {
@@ -178,7 +181,7 @@ export class ContractDocument {
         )
       }
     }
-    return { required: body['required'] === true, raw, checks, fallback: types[0] }
+    return { required: body['required'] === true, raw, streamed, checks, fallback: types[0] }
   }
 
   #at(pointer: string): Json {

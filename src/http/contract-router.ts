@@ -142,9 +142,14 @@ class ContractRoute {
         call.mediaType = this.#surface.readAs?.(sent, this.#operation.appends) ?? sent
         if (!body.raw) this.#checkMediaType(call, body)
         const charset = this.#surface.charsetOf?.(request.raw.headers['content-type'])
-        call.bytes = await bodies.read(request.raw, response)
-        held = call.bytes.length
-        if (charset === 'latin1') call.bytes = Buffer.from(call.bytes.toString('latin1'))
+        // Under a key the whole body has to be known before any of it is stored.
+        if (body.streamed && request.raw.headers['idempotency-key'] === undefined) {
+          call.incoming = bodies.open(request.raw, response)
+        } else {
+          call.bytes = await bodies.read(request.raw, response)
+          held = call.bytes.length
+          if (charset === 'latin1') call.bytes = Buffer.from(call.bytes.toString('latin1'))
+        }
         if (!body.raw) this.#checkBody(call, body)
       }
       await this.#send(response, headers, await this.#handler(call))

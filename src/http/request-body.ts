@@ -1,5 +1,6 @@
 /**
- * Reads request bodies whole, with their own counters: one limit a body, one budget for the process.
+ * Reads request bodies, whole or as they come, with their own counters: one limit a body, one budget for
+ * the process.
  * Fastify's parsers are not used: they refuse most of what real senders send.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -10,6 +11,7 @@ import { bodyPaceBytesMin, bodyPaceMs } from '../model/limits.ts'
 import type { BodyPaceLimits, PacedBody } from './body-pace.ts'
 import { BodyPace } from './body-pace.ts'
 import { checkCoding, codingOf, inflateBody } from './content-coding.ts'
+import type { IncomingBody } from './exchange/call.ts'
 
 export interface BodyLimits {
   /** One body, counted after inflating. */
@@ -66,6 +68,49 @@ export class RequestBodies {
     if (isWaitingForContinue(request)) response.writeContinue()
     const bytes = await this.#collect(request, declared === undefined ? 0 : Number(declared))
     return coding === undefined ? bytes : await this.#inflate(coding, bytes)
+  }
+
+  /** The same, read as it comes. A coded body is inflated whole first. */
+  open(request: IncomingMessage, response: ServerResponse): IncomingBody {
+    const pieces = this.#pieces(request, response)
+    return {
+      bytesMax: this.#limits.bytesMax,
+      pieces: () => pieces,
+      hold: (bytes) => {
+        this.#inFlight += bytes
+        if (bytes > 0 && this.#inFlight > this.#limits.inFlightMax) throw overloaded()
+      },
+      allowSilence: (ms) => void request.socket.setTimeout(ms),
+      abandon: () => {
+        // What is left must be taken off the connection, or the next request never comes.
+        void pieces.return(undefined).then(() => request.resume())
+        if (!request.complete) this.abandon(request)
+      },
+    }
+  }
+
+  async *#pieces(
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): AsyncGenerator<Buffer, undefined> {
+    if (request.headers['content-encoding'] !== undefined) {
+      const bytes = await this.read(request, response)
+      try {
+        yield bytes
+      } finally {
+        this.release(bytes.length)
+      }
+      return
+    }
+    if (isWaitingForContinue(request)) response.writeContinue()
+    try {
+      // The answer goes on when nothing more is read, so the connection must stay.
+      for await (const piece of request.iterator({ destroyOnReturn: false })) {
+        yield piece as Buffer
+      }
+    } catch {
+      // The client has gone: whoever writes the answer learns it from the socket.
+    }
   }
 
   /** Gives back what `read` handed out. */

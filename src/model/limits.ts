@@ -31,6 +31,19 @@ export const bodyPaceMs = 30_000
 /** What must come of a body from one look to the next: 240 bytes/s, a quarter of what GSM data calls gave. */
 export const bodyPaceBytesMin = 7_200
 
+/** Records of one streamed request that are not yet durable, or whose receipts are not yet taken, bytes. */
+export const streamBytesInFlightMax = 1 * MiB
+/** Records of a stream that are appended in one call: receipts should not wait for many others. */
+export const streamLotRecordsMax = 1_000
+/** A streamed request may be silent for so long, ms: one record a minute is a stream. */
+export const streamSilenceMsMax = 600_000
+/** A streamed request may be open for so long, ms: rights and addresses change. */
+export const streamAgeMsMax = 24 * 3_600_000
+/** It is closed so long after the first record that comes later, ms. */
+export const streamClosingMs = 500
+/** Entries of one v3 batch; the original takes 10. */
+export const batchEntriesMax = 10_000
+
 // Reads.
 /** What an answer aims at when the caller names no limit, bytes. */
 export const readBytesDefault = 1 * MiB

@@ -153,6 +153,24 @@ export class Producer {
     }
   }
 
+  /**
+   * For requests that stream: the topic is there, or is made, so that all their records keep their order.
+   * Throws what a produce to it would be refused with.
+   */
+  async prepare(
+    _principal: Principal,
+    { topic, autoCreate }: { readonly topic: string; readonly autoCreate: boolean },
+  ): Promise<void> {
+    if (this.#known(topic) !== undefined) return
+    await this.#missing({ topic, records: [], autoCreate }, { timeoutMs: produceTimeoutMs })
+  }
+
+  /** Resolves when the log has room: whoever reads records from a socket waits here. */
+  async whenRoom(signal: AbortSignal): Promise<void> {
+    const { pressure } = this.#log
+    if (pressure.inFlightBytes > pressure.high) await pressure.whenRelieved(signal)
+  }
+
   #left(options: CallOptions, begunMs: number): CallOptions {
     const spentMs = this.#clock.monotonicMs() - begunMs
     return { ...options, timeoutMs: Math.max(options.timeoutMs - spentMs, 1) }

@@ -43,11 +43,19 @@ export interface TestHttp {
 export type TestHttpOptions = Partial<
   Pick<
     HttpServerParts,
-    'origins' | 'trustedProxies' | 'autoCreate' | 'bodyLimits' | 'answerBytesMax' | 'meter' | 'logger'
+    | 'origins'
+    | 'trustedProxies'
+    | 'autoCreate'
+    | 'bodyLimits'
+    | 'answerBytesMax'
+    | 'meter'
+    | 'logger'
   >
 > & {
   /** Default: in memory. Opened and closed with the server. */
   readonly store?: SessionStore
+  /** Added to the time that the server measures, ms. */
+  readonly lateMs?: () => number
 }
 
 const documents = loadDocuments()
@@ -68,8 +76,9 @@ export async function openTestHttp(options: TestHttpOptions = {}): Promise<TestH
   const tail = new Tail({ log, topics, clock, logger })
   const origins = options.origins ?? { allowedHosts: [], corsOrigins: [] }
   let state: GatewayState = { ready: true }
+  const { lateMs = () => 0, ...parts } = options
   const server = createHttpServer({
-    clock,
+    clock: { ...clock, monotonicMs: () => clock.monotonicMs() + lateMs() },
     random,
     logger,
     documents,
@@ -87,7 +96,7 @@ export async function openTestHttp(options: TestHttpOptions = {}): Promise<TestH
     metrics: { contentType: 'text/plain', text: () => Promise.resolve('ebbgate_up 1\n') },
     origins,
     autoCreate: 'compat',
-    ...options,
+    ...parts,
   })
   // With it comes the upgrade listener that takes bodies away from careless servers.
   const push = registerPush(server, { reader, tail, clock, random, logger, origins })

@@ -4,6 +4,23 @@ import type { Principal } from '../../model/principal.ts'
 import type { BaseUrls } from './base-url.ts'
 import type { WaitingCalls } from './waiting-calls.ts'
 
+/** A body that is read as it comes, while the answer is being written. */
+export interface IncomingBody {
+  /**
+   * The bytes, inflated; the socket is read no faster than they are asked for. Ends where the client
+   * ends it, or goes. Throws as a body that is read whole does.
+   */
+  pieces(): AsyncIterator<Buffer>
+  /** What one value of it may take, bytes. */
+  readonly bytesMax: number
+  /** Counts bytes that are kept of it among those of all bodies; negative ones are given back. Throws OVERLOADED. */
+  hold(bytes: number): void
+  /** How long the connection may be silent, ms. */
+  allowSilence(ms: number): void
+  /** No more of it will be read: a client that goes on is cut in the end. */
+  abandon(): void
+}
+
 /** What the door knows besides the contract. Handlers see it beside `params`, `query` and `body`. */
 export interface CallContext {
   readonly method: string
@@ -12,6 +29,8 @@ export interface CallContext {
   readonly headers: IncomingHttpHeaders
   /** The body's bytes, inflated; empty when there are none. */
   readonly bytes: Buffer
+  /** Instead of `bytes`, where the document has the body read as it comes. */
+  readonly incoming: IncomingBody | undefined
   /** `Content-Type` in lower case and without parameters; empty when there is none. */
   readonly mediaType: string
   readonly principal: Principal
@@ -33,6 +52,7 @@ export class Call implements CallContext {
   query: unknown
   body: unknown
   bytes: Buffer
+  incoming: IncomingBody | undefined
   mediaType = ''
   readonly principal: Principal
   readonly requestId: string

@@ -71,7 +71,23 @@ export const v3Errors = {
   readonly [status: number, errorCode: number, message?: string]
 >
 
-interface ErrorBody {
+/**
+ * `error_code` of a record inside an answer, where it is not that of a refusal as a whole. What is
+ * unsupported about a record is its schema, which the contract counts among payload errors.
+ */
+const itemCodes: Partial<Record<ErrorCode, number>> = {
+  INVALID_REQUEST: 400,
+  INVALID_RECORD: 400,
+  UNSUPPORTED: 422,
+}
+
+/** A record's error as it stands in an answer. */
+export function v3ItemOf(error: GatewayError, about: ErrorContext): ErrorBody {
+  const { body } = v3ErrorOf(error, about)
+  return { error_code: itemCodes[error.code] ?? body.error_code, message: body.message }
+}
+
+export interface ErrorBody {
   readonly error_code: number
   readonly message: string
 }

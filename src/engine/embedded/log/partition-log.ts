@@ -21,6 +21,8 @@ import type { JournalEntry } from '../journal/journal-frame.ts'
 import { copyFile, makeDurableDirectory } from '../disk/disk.ts'
 import type { BatchOwner, EntryCall } from './batch-entry.ts'
 import { BatchEntry } from './batch-entry.ts'
+import type { SegmentRun } from './batch-ring.ts'
+import { BatchRing } from './batch-ring.ts'
 import { LentBatches } from './lent-batches.ts'
 import { finishSwaps, unfinishedSwaps } from './segment-swap-recovery.ts'
 import type { SegmentFiles, SegmentPosition, SegmentRead } from './segment.ts'
@@ -35,11 +37,6 @@ import {
 
 /** Kafka's index entries hold offsets relative to the segment's base in 31 bits. */
 export const offsetsPerSegmentMax = 0x7fff_ffff
-/** One segment write takes at most so much, so that partitions take turns. */
-const runBytesMax = 4 * 1024 * 1024
-const runBatchesMax = 4096
-/** Empty places at the head of a ring: a folder has many partitions, and most are still. */
-const emptySlotsMax = 32
 /** Beyond so many the count is not the news any more. */
 const damageNotedMax = 10_000
 
@@ -79,13 +76,6 @@ export interface PartitionPosition {
   readonly segment: SegmentPosition
   /** A start found its files shorter than a checkpoint had left them; true until an operator mends it. */
   readonly isShort: boolean
-}
-
-/** Batches of one partition that one segment write takes. */
-export interface SegmentRun {
-  readonly segment: Segment
-  readonly batches: readonly BatchEntry[]
-  readonly bytes: number
 }
 
 export interface NewestPlace {
@@ -146,11 +136,7 @@ export class PartitionLog implements BatchOwner {
   readonly #files: SegmentFiles
   readonly #onRoll: PartitionParts['onRoll']
   #segments: Segment[] = []
-  /** Durable batches in memory, in offset order, from `#head` on. */
-  #ring: BatchEntry[] = []
-  #head = 0
-  /** Index in the ring of the first batch that is not in its segment yet. */
-  #unwritten = 0
+  readonly #ring = new BatchRing()
   #rearranging: Promise<unknown> = Promise.resolve()
   /** Where a damaged journal keeps us from writing: what stands above the segments. */
   #lent: LentBatches | undefined
@@ -190,11 +176,11 @@ export class PartitionLog implements BatchOwner {
   }
 
   get writtenEnd(): Offset {
-    return this.#ring[this.#unwritten]?.baseOffset ?? this.readableEnd
+    return this.#ring.writtenEnd ?? this.readableEnd
   }
 
   get hasUnwritten(): boolean {
-    return this.#unwritten < this.#ring.length
+    return this.#ring.hasUnwritten
   }
 
   /**
@@ -238,68 +224,27 @@ export class PartitionLog implements BatchOwner {
   }
 
   evict(batch: BatchEntry): void {
-    // A deleted partition has let go of everything already.
-    if (this.#ring[this.#head] !== batch) return
-    this.#ring[this.#head++] = undefined as never
-    if (this.#head > emptySlotsMax && this.#head * 2 > this.#ring.length) {
-      this.#ring = this.#ring.slice(this.#head)
-      this.#unwritten -= this.#head
-      this.#head = 0
-    }
+    this.#ring.evict(batch)
   }
 
   /** What the next segment write takes: unwritten batches in a row, of one segment. */
   nextRun(): SegmentRun | undefined {
-    const first = this.#ring[this.#unwritten]
-    if (first === undefined || !this.isReady) return undefined
-    const batches: BatchEntry[] = []
-    let bytes = 0
-    for (let i = this.#unwritten; i < this.#ring.length; i++) {
-      const batch = this.#ring[i]!
-      if (batch.segment !== first.segment || batches.length === runBatchesMax) break
-      if (bytes > 0 && bytes + batch.payload.length > runBytesMax) break
-      batches.push(batch)
-      bytes += batch.payload.length
-    }
-    return { segment: first.segment, batches, bytes }
+    return this.isReady ? this.#ring.nextRun() : undefined
   }
 
   noteWritten(run: SegmentRun): void {
-    this.#unwritten += run.batches.length
+    this.#ring.noteWritten(run)
   }
 
   /** Lets go of everything in memory, for a deleted topic. Returns the batches not yet written. */
   drop(): readonly BatchEntry[] {
     this.isDropped = true
-    const unwritten = this.#ring.slice(this.#unwritten)
-    this.#ring = []
-    this.#head = this.#unwritten = 0
-    return unwritten
+    return this.#ring.clear()
   }
 
   /** Batches in memory from the one that holds `from`; undefined when that is not there. */
   readTail(from: Offset, bytesMax: number): SegmentRead | undefined {
-    const ring = this.#ring
-    const oldest = ring[this.#head]
-    if (oldest === undefined || from < oldest.baseOffset) return undefined
-    let low = this.#head
-    let high = ring.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (ring[middle]!.lastOffset < from) low = middle + 1
-      else high = middle
-    }
-    const batches: Uint8Array[] = []
-    let taken = 0
-    let next = from
-    for (let i = low; i < ring.length; i++) {
-      const { payload, lastOffset } = ring[i]!
-      if (batches.length > 0 && taken + payload.length > bytesMax) break
-      batches.push(payload)
-      taken += payload.length
-      next = lastOffset + 1
-    }
-    return { batches, next }
+    return this.#ring.read(from, bytesMax)
   }
 
   /**

@@ -7,7 +7,8 @@ import type { Clock } from '../../../kit/clock.ts'
 import type { Logger } from '../../../kit/logger.ts'
 import { DiskFullError, isPassing } from '../disk/disk.ts'
 import type { BatchEntry, FrameTicket } from './batch-entry.ts'
-import type { PartitionLog, SegmentRun } from './partition-log.ts'
+import type { SegmentRun } from './batch-ring.ts'
+import type { PartitionLog } from './partition-log.ts'
 
 /** The journal's own write must always find a free thread of libuv's four. */
 const writesAtOnceMax = 2

@@ -25,6 +25,8 @@ import type { SegmentRun } from './batch-ring.ts'
 import { BatchRing } from './batch-ring.ts'
 import { LentBatches } from './lent-batches.ts'
 import { finishSwaps, unfinishedSwaps } from './segment-swap-recovery.ts'
+import type { NewestPlace } from './segment-list.ts'
+import { SegmentList } from './segment-list.ts'
 import type { SegmentFiles, SegmentPosition, SegmentRead } from './segment.ts'
 import {
   cleanedSuffix,
@@ -78,15 +80,6 @@ export interface PartitionPosition {
   readonly isShort: boolean
 }
 
-export interface NewestPlace {
-  /** -1: nowhere but, perhaps, below `cutEnd`. */
-  readonly timestamp: number
-  /** Of the batch that holds it. */
-  readonly lastOffset: Offset
-  /** The log start lies within a segment that may hold a later one between there and here. */
-  readonly cutEnd?: Offset
-}
-
 export interface PartitionParts {
   readonly tp: TopicPartition
   readonly topicId: string
@@ -135,7 +128,7 @@ export class PartitionLog implements BatchOwner {
   isQueued = false
   readonly #files: SegmentFiles
   readonly #onRoll: PartitionParts['onRoll']
-  #segments: Segment[] = []
+  readonly #segments = new SegmentList()
   readonly #ring = new BatchRing()
   #rearranging: Promise<unknown> = Promise.resolve()
   /** Where a damaged journal keeps us from writing: what stands above the segments. */
@@ -153,9 +146,7 @@ export class PartitionLog implements BatchOwner {
 
   /** Bytes in segments. */
   get bytes(): number {
-    let bytes = 0
-    for (const segment of this.#segments) bytes += segment.writtenBytes
-    return bytes
+    return this.#segments.bytes
   }
 
   /** Damaged batches that reads have met. */
@@ -172,7 +163,7 @@ export class PartitionLog implements BatchOwner {
   }
 
   get segments(): readonly Segment[] {
-    return this.#segments
+    return this.#segments.all
   }
 
   get writtenEnd(): Offset {
@@ -206,7 +197,7 @@ export class PartitionLog implements BatchOwner {
     this.#checkGoesOn(entry)
     // A copy, because the payload lies in a large read buffer that must not be kept for it.
     const batch = Buffer.from(entry.payload)
-    let segment = this.#segments.at(-1)
+    let segment = this.#segments.active
     if (segment === undefined || segment.base !== entry.segmentBase) {
       segment = this.#roll(entry.segmentBase)
     }
@@ -256,13 +247,11 @@ export class PartitionLog implements BatchOwner {
     if (tail !== undefined) return tail
     const lent = this.#lent
     if (lent !== undefined && from >= lent.from) return lent.read(from, bytesMax)
-    const number = this.#segmentNumber(from)
-    const segment = this.#segments[number]
-    const following = this.#segments[number + 1]
+    const { segment, following } = this.#segments.find(from)
     const writtenEnd = lent?.from ?? this.writtenEnd
     const end = Math.min(following?.base ?? Infinity, writtenEnd)
     if (segment === undefined) {
-      const next = this.#segments[0]?.base ?? writtenEnd
+      const next = following?.base ?? writtenEnd
       return { batches: [], next, damage: `No segment holds offset ${from}.` }
     }
     try {
@@ -277,35 +266,27 @@ export class PartitionLog implements BatchOwner {
 
   /** The first offset that can hold a record at or after `timestamp`, by the time indexes. */
   async firstCandidate(timestamp: number): Promise<Offset> {
-    for (;;) {
-      const segments = this.#segments
-      const found = await this.#firstCandidateIn(segments, timestamp)
-      if (found !== undefined) return Math.max(this.logStart, found)
-      // Nothing was replaced meanwhile: what is gone lay below the log start.
-      if (segments === this.#segments) return this.#lent?.from ?? this.readableEnd
-    }
+    const found = await this.#segments.firstCandidate(timestamp)
+    if (found !== undefined) return Math.max(this.logStart, found)
+    return this.#lent?.from ?? this.readableEnd
   }
 
   /** Where the record with the largest timestamp is. */
   async newest(): Promise<NewestPlace> {
-    for (;;) {
-      const segments = this.#segments
-      const found = await this.#newestIn(segments)
-      // What was replaced meanwhile may have lost what was found.
-      if (segments === this.#segments) return found
-    }
+    const best = await this.#segments.newest(this)
+    const { maxTimestamp = -1, maxTimestampOffset = -1 } = this.#lent ?? {}
+    if (maxTimestampOffset < this.logStart || maxTimestamp <= best.timestamp) return best
+    return { ...best, timestamp: maxTimestamp, lastOffset: maxTimestampOffset }
   }
 
   /** Segments wholly below the log start. The newest one stays. */
   expired(): readonly Segment[] {
-    return this.#segments.slice(0, this.countBelow(this.logStart))
+    return this.segments.slice(0, this.countBelow(this.logStart))
   }
 
   /** How many segments lie wholly below `offset`; the newest one never counts. */
   countBelow(offset: Offset): number {
-    let count = 0
-    while ((this.#segments[count + 1]?.base ?? Infinity) <= offset) count++
-    return count
+    return this.#segments.countBelow(offset)
   }
 
   /** Closes the active segment; the next batch begins a new one. */
@@ -318,14 +299,7 @@ export class PartitionLog implements BatchOwner {
    * `fresh`, and who is inside an old one may finish (`Segment.retire`).
    */
   replace(old: readonly Segment[], fresh: readonly Segment[]): void {
-    const at = this.#segments.indexOf(old[0]!)
-    for (const [i, segment] of old.entries()) {
-      const isRight = this.#segments[at + i] === segment && segment.base < this.replayFloor
-      if (!isRight) throw new Error(`Assertion: segment ${segment.base} must stay where it is.`)
-    }
-    // A new array: whoever walks over the old one is not disturbed.
-    const behind = this.#segments.slice(at + old.length)
-    this.#segments = [...this.#segments.slice(0, at), ...fresh, ...behind]
+    this.#segments.replace(old, fresh, this.replayFloor)
   }
 
   /** Work that removes or replaces segments: one at a time, and none on a deleted partition. */
@@ -342,7 +316,7 @@ export class PartitionLog implements BatchOwner {
 
   /** The position of this turn; encoded into a snapshot. */
   position(): PartitionPosition {
-    const active = this.#segments.at(-1)
+    const { active } = this.#segments
     return {
       nextOffset: this.nextOffset,
       segmentBase: active?.base ?? this.nextOffset,
@@ -353,7 +327,7 @@ export class PartitionLog implements BatchOwner {
 
   /** The final entries of the time index, before the checkpoint of a clean stop. */
   finish(): void {
-    this.#segments.at(-1)?.finish()
+    this.#segments.active?.finish()
   }
 
   /**
@@ -364,7 +338,7 @@ export class PartitionLog implements BatchOwner {
     const names = await this.#settledNames()
     const bases = await this.#removeBeyond(activeBaseAt(position), names)
     await this.#stand(position, this.#segmentsAt(bases), (active, at) => active.truncateTo(at))
-    for (const segment of this.#segments) {
+    for (const segment of this.segments) {
       // A swap that was cut short at its end leaves them to be made again.
       const hasIndexes = ['index', 'timeindex'].every((ending) =>
         names.has(`${segmentName(segment.base)}.${ending}`),
@@ -429,7 +403,7 @@ export class PartitionLog implements BatchOwner {
     const isEmpty = position === undefined || position.segment.bytes === 0
     this.nextOffset = position?.nextOffset ?? 0
     this.readableEnd = this.nextOffset
-    this.#segments = []
+    this.#segments.clear()
     for (const segment of sealed) {
       if (segment.base === activeBase) continue
       await segment.measure()
@@ -442,7 +416,7 @@ export class PartitionLog implements BatchOwner {
     }
     if (isEmpty) {
       // The segment before it is closed for good: nothing may be appended behind its recorded end.
-      if (this.#segments.length > 0) this.#roll(activeBase)
+      if (this.#segments.active !== undefined) this.#roll(activeBase)
       return
     }
     const active = new Segment(this.folder, activeBase, this.#files, false)
@@ -454,18 +428,12 @@ export class PartitionLog implements BatchOwner {
 
   /** Whether something on the disk is not durable yet, apart from bytes still to be written. */
   get needsSync(): boolean {
-    return this.folderNeedsSync || this.#segments.some((segment) => segment.needsSync)
+    return this.folderNeedsSync || this.#segments.needsSync
   }
 
   /** Makes written bytes and indexes durable, then the names of new files. */
   async sync(): Promise<void> {
-    for (const segment of this.#segments) {
-      try {
-        if (segment.needsSync) await segment.sync()
-      } finally {
-        if (segment.takeNewName()) this.folderNeedsSync = true
-      }
-    }
+    await this.#segments.sync(() => (this.folderNeedsSync = true))
     if (!this.folderNeedsSync) return
     const { disk, openFiles } = this.#files
     await openFiles.withRoom(() => disk.syncDirectory(this.folder))
@@ -474,41 +442,7 @@ export class PartitionLog implements BatchOwner {
 
   async abandon(): Promise<void> {
     await this.#rearranging
-    for (const segment of this.#segments) await segment.abandon()
-  }
-
-  async #newestIn(segments: readonly Segment[]): Promise<NewestPlace> {
-    let best = { timestamp: -1, lastOffset: -1 }
-    let cut: { readonly end: Offset; readonly timestamp: number } | undefined
-    const last = segments.length - 1
-    for (const [i, segment] of segments.entries()) {
-      if (i < last && !segment.isGone) await segment.loadMaxTimestamp()
-      const { maxTimestamp: timestamp, maxTimestampOffset: lastOffset } = segment
-      const end = segments[i + 1]?.base ?? this.readableEnd
-      if (end <= this.logStart) continue
-      if (segment.base < this.logStart) cut = { end, timestamp }
-      else if (timestamp > best.timestamp) best = { timestamp, lastOffset }
-    }
-    const { maxTimestamp = -1, maxTimestampOffset = -1 } = this.#lent ?? {}
-    if (maxTimestampOffset >= this.logStart && maxTimestamp > best.timestamp) {
-      best = { timestamp: maxTimestamp, lastOffset: maxTimestampOffset }
-    }
-    return cut !== undefined && cut.timestamp > best.timestamp ? { ...best, cutEnd: cut.end } : best
-  }
-
-  /** Undefined when no segment holds one, or when some are gone. */
-  async #firstCandidateIn(
-    segments: readonly Segment[],
-    timestamp: number,
-  ): Promise<Offset | undefined> {
-    const last = segments.length - 1
-    for (const [i, segment] of segments.entries()) {
-      if (i < last && !segment.isGone) await segment.loadMaxTimestamp()
-      if (segment.isGone && segments !== this.#segments) return undefined
-      if (segment.isGone || segment.maxTimestamp < timestamp) continue
-      return await segment.firstCandidate(timestamp)
-    }
-    return undefined
+    await this.#segments.abandon()
   }
 
   #plan(
@@ -542,7 +476,7 @@ export class PartitionLog implements BatchOwner {
   }
 
   #segmentFor(base: Offset, last: Offset, batch: Uint8Array): Segment {
-    const active = this.#segments.at(-1)
+    const { active } = this.#segments
     if (active === undefined) return this.#roll(base)
     const { segmentBytes, segmentIndexBytes } = this.settings
     const isFull =
@@ -567,7 +501,7 @@ export class PartitionLog implements BatchOwner {
   }
 
   #roll(base: Offset): Segment {
-    const active = this.#segments.at(-1)
+    const { active } = this.#segments
     if (active !== undefined) {
       active.finish()
       active.isSealed = true
@@ -576,17 +510,6 @@ export class PartitionLog implements BatchOwner {
     this.#segments.push(segment)
     if (active !== undefined) this.#onRoll(this, base)
     return segment
-  }
-
-  #segmentNumber(offset: Offset): number {
-    let low = 0
-    let high = this.#segments.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (this.#segments[middle]!.base <= offset) low = middle + 1
-      else high = middle
-    }
-    return low - 1
   }
 
   #segmentsAt(bases: readonly Offset[]): Segment[] {

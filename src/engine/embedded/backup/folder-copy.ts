@@ -5,7 +5,7 @@
  */
 import type { Disk, DiskFile } from '../disk/disk.ts'
 import { readWhole, replaceFile, systemCode } from '../disk/disk.ts'
-import type { PartitionPosition } from '../log/partition-log.ts'
+import type { PartitionPosition } from '../log/recovery-position.ts'
 import { metadataName, metadataText, topicIdOf } from '../log/partition-folders.ts'
 
 const pieceBytes = 1024 * 1024

@@ -12,7 +12,7 @@ import {
   timestampAheadMsDefault,
 } from '../../../model/limits.ts'
 import type { ConfigChange, ConfigEntry } from '../../topics.ts'
-import type { CompactionSettings, PartitionSettings } from '../log/partition-log.ts'
+import type { CompactionSettings, PartitionSettings } from '../log/partition-settings.ts'
 
 export type TopicConfig = Readonly<Record<string, string>>
 

@@ -9,7 +9,8 @@
  */
 import type { Offset } from '../../../model/offset.ts'
 import { isPassing } from '../disk/disk.ts'
-import type { CompactionSettings, PartitionLog } from '../log/partition-log.ts'
+import type { PartitionLog } from '../log/partition-log.ts'
+import type { CompactionSettings } from '../log/partition-settings.ts'
 import type { Segment } from '../log/segment.ts'
 
 /** One round: these segments, in a row from the first of the partition on. */

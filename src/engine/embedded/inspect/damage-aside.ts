@@ -19,8 +19,8 @@ import { quarantineFolder } from '../journal/damaged-journal.ts'
 import type { StoredSnapshot } from '../journal/snapshot.ts'
 import { SnapshotStore, snapshotFolder, snapshotPath } from '../journal/snapshot.ts'
 import { entryKinds } from '../journal/state-machine.ts'
-import type { PartitionPosition } from '../log/partition-log.ts'
-import { encodePositions, readPositions } from '../log/partitions.ts'
+import type { PartitionPosition } from '../log/recovery-position.ts'
+import { emptyPosition, encodePositions, readPositions } from '../log/recovery-position.ts'
 import { segmentName } from '../log/segment.ts'
 import type { Examined } from './examination.ts'
 import type { KnownPartition } from './folder-state.ts'
@@ -118,21 +118,11 @@ async function newPosition(
   const nextOffset = known.position!.nextOffset
   const isWritten = piece?.end === nextOffset && piece.base !== known.position!.segmentBase
   if (!isWritten)
-    return { nextOffset, segmentBase: nextOffset, segment: nothingYet, isShort: false }
+    return { nextOffset, segmentBase: nextOffset, segment: emptyPosition, isShort: false }
   const path = `${folderOfPartition(known)}/${segmentName(piece.base)}`
   const range = { base: piece.base, baseEnd: Infinity, bytesMax: undefined }
   const { segment } = await rebuildIndexes(disk, path, range)
   return { nextOffset, segmentBase: piece.base, segment, isShort: false }
-}
-
-const nothingYet: PartitionPosition['segment'] = {
-  bytes: 0,
-  firstTimestamp: -1,
-  maxTimestamp: -1,
-  maxTimestampOffset: -1,
-  bytesSinceEntry: 0,
-  indexEntries: 0,
-  timeEntries: 0,
 }
 
 async function saveTwice({ disk, snapshot }: AsideParts, positions: Uint8Array): Promise<void> {

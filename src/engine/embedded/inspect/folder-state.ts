@@ -20,8 +20,9 @@ import { noChain, readChain, snapshotBeyond, usableSnapshots } from '../journal/
 import type { StoredSnapshot } from '../journal/snapshot.ts'
 import { SnapshotStore, snapshotFolder, snapshotPath } from '../journal/snapshot.ts'
 import { entryKinds } from '../journal/state-machine.ts'
-import type { PartitionPosition } from '../log/partition-log.ts'
-import { Partitions, readPositions } from '../log/partitions.ts'
+import type { PartitionPosition } from '../log/recovery-position.ts'
+import { Partitions } from '../log/partitions.ts'
+import { readPositions } from '../log/recovery-position.ts'
 import type { Report } from './finding.ts'
 import { advices } from './finding.ts'
 

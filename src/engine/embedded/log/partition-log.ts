@@ -18,67 +18,25 @@ import {
 import type { TopicPartition } from '../../../model/topic.ts'
 import type { LentFrame } from '../journal/journal.ts'
 import type { JournalEntry } from '../journal/journal-frame.ts'
-import { copyFile, makeDurableDirectory } from '../disk/disk.ts'
 import type { BatchOwner, EntryCall } from './batch-entry.ts'
 import { BatchEntry } from './batch-entry.ts'
 import type { SegmentRun } from './batch-ring.ts'
 import { BatchRing } from './batch-ring.ts'
 import { LentBatches } from './lent-batches.ts'
-import { finishSwaps, unfinishedSwaps } from './segment-swap-recovery.ts'
+import { removeBeyond, settledNames } from './partition-files-recovery.ts'
+import type { PartitionSettings } from './partition-settings.ts'
+import type { PartitionPosition } from './recovery-position.ts'
+import { activeBaseAt, emptyPosition } from './recovery-position.ts'
+import { unfinishedSwaps } from './segment-swap-recovery.ts'
 import type { NewestPlace } from './segment-list.ts'
 import { SegmentList } from './segment-list.ts'
 import type { SegmentFiles, SegmentPosition, SegmentRead } from './segment.ts'
-import {
-  cleanedSuffix,
-  deletedSuffix,
-  MissingSegmentError,
-  Segment,
-  segmentName,
-  swapSuffix,
-} from './segment.ts'
+import { cleanedSuffix, MissingSegmentError, Segment, segmentName, swapSuffix } from './segment.ts'
 
 /** Kafka's index entries hold offsets relative to the segment's base in 31 bits. */
 export const offsetsPerSegmentMax = 0x7fff_ffff
 /** Beyond so many the count is not the news any more. */
 const damageNotedMax = 10_000
-
-/** The settings of a topic that its partitions obey; the catalog changes them in place. */
-export interface PartitionSettings {
-  segmentBytes: number
-  segmentMs: number
-  segmentJitterMs: number
-  segmentIndexBytes: number
-  indexIntervalBytes: number
-  messageBytesMax: number
-  logAppendTime: boolean
-  fileDeleteDelayMs: number
-  /** `cleanup.policy` has `delete`: the next two are obeyed. */
-  hasDelete: boolean
-  /** -1: unlimited. */
-  retentionMs: number
-  retentionBytes: number
-  /** How far timestamps may be from the clock, ms; Infinity where the log sets them. */
-  timestampBeforeMsMax: number
-  timestampAfterMsMax: number
-  compaction: CompactionSettings | undefined
-}
-
-/** What log compaction obeys; undefined in the settings where the policy is `delete` alone. */
-export interface CompactionSettings {
-  readonly dirtyRatioMin: number
-  readonly lagMsMin: number
-  readonly lagMsMax: number
-  readonly deleteRetentionMs: number
-}
-
-/** A partition's recovery position: how far a checkpoint reaches. */
-export interface PartitionPosition {
-  readonly nextOffset: Offset
-  readonly segmentBase: Offset
-  readonly segment: SegmentPosition
-  /** A start found its files shorter than a checkpoint had left them; true until an operator mends it. */
-  readonly isShort: boolean
-}
 
 export interface PartitionParts {
   readonly tp: TopicPartition
@@ -335,8 +293,11 @@ export class PartitionLog implements BatchOwner {
    * Below the position nothing is ever cut.
    */
   async restore(position: PartitionPosition | undefined): Promise<void> {
-    const names = await this.#settledNames()
-    const bases = await this.#removeBeyond(activeBaseAt(position), names)
+    const { disk } = this.#files
+    const names = await settledNames(disk, this.folder)
+    const isGone = (end: Offset): boolean => end <= this.plannedLogStart
+    const { bases, hasCut } = await removeBeyond(disk, this.folder, { names, position, isGone })
+    if (hasCut) this.folderNeedsSync = true
     await this.#stand(position, this.#segmentsAt(bases), (active, at) => active.truncateTo(at))
     for (const segment of this.segments) {
       // A swap that was cut short at its end leaves them to be made again.
@@ -370,28 +331,6 @@ export class PartitionLog implements BatchOwner {
     this.#checkGoesOn(entry)
     this.#lent ??= new LentBatches(this.ref, this.nextOffset)
     this.nextOffset = this.readableEnd = this.#lent.add(entry, frame) + 1
-  }
-
-  /** Copies into `folder` what a `restore` to this position would cut off or remove. */
-  async setAside(position: PartitionPosition | undefined, folder: string): Promise<void> {
-    const { disk } = this.#files
-    const activeBase = activeBaseAt(position)
-    const copy = async (name: string, to: string, from: number): Promise<void> => {
-      await makeDurableDirectory(disk, folder)
-      await copyFile(disk, `${this.folder}/${name}`, `${folder}/${to}`, from)
-    }
-    for (const name of await disk.list(this.folder)) {
-      const match = /^(\d{20})\.log$/.exec(name)
-      const base = match === null ? -1 : Number(match[1])
-      if (base > activeBase) await copy(name, name, 0)
-      else if (base === activeBase && position !== undefined) {
-        const from = position.segment.bytes
-        const file = await disk.open(`${this.folder}/${name}`)
-        const isLonger = (await file.size().finally(() => file.close())) > from
-        if (isLonger) await copy(name, `${nameOf(position.nextOffset)}.log`, from)
-      }
-    }
-    if (await disk.exists(folder)) await disk.syncDirectory(folder)
   }
 
   async #stand(
@@ -515,56 +454,4 @@ export class PartitionLog implements BatchOwner {
   #segmentsAt(bases: readonly Offset[]): Segment[] {
     return bases.map((base) => new Segment(this.folder, base, this.#files, false))
   }
-
-  /** What is in the folder once swaps of compacted segments are finished or dropped. */
-  async #settledNames(): Promise<ReadonlySet<string>> {
-    const { disk } = this.#files
-    const names = await disk.list(this.folder)
-    const isUnfinished = (name: string) => name.endsWith(cleanedSuffix) || name.endsWith(swapSuffix)
-    if (!names.some(isUnfinished)) return new Set(names)
-    await finishSwaps(disk, this.folder, names)
-    return new Set(await disk.list(this.folder))
-  }
-
-  /** Removes segments above `activeBase`; returns the bases of those that stay, rising. */
-  async #removeBeyond(activeBase: Offset, names: ReadonlySet<string>): Promise<Offset[]> {
-    const { disk } = this.#files
-    const bases = new Set<Offset>()
-    for (const name of names) if (/^\d{20}\.log$/.test(name)) bases.add(parseInt(name, 10))
-    const kept = [...bases].filter((base) => base <= activeBase).sort((a, b) => a - b)
-    for (const name of names) {
-      const match = /^(\d{20})\.(log|index|timeindex)$/.exec(name)
-      const base = Number(match?.[1])
-      const isBeyond = base > activeBase
-      // The removal of a segment was cut short, and its log alone is gone for good.
-      const isOrphan =
-        !bases.has(base) && (kept.find((next) => next > base) ?? Infinity) <= this.plannedLogStart
-      // Of a file that was being replaced, or removed.
-      const isLeftover = name.endsWith('.tmp') || name.endsWith(deletedSuffix)
-      if (!isBeyond && !isOrphan && !isLeftover) continue
-      await disk.remove(`${this.folder}/${name}`)
-      if (isBeyond) this.folderNeedsSync = true
-    }
-    return kept
-  }
-}
-
-/** The last segment that a position leaves in place; one below its base when that one is empty. */
-function activeBaseAt(position: PartitionPosition | undefined): Offset {
-  if (position === undefined) return -1
-  return position.segment.bytes === 0 ? position.segmentBase - 1 : position.segmentBase
-}
-
-function nameOf(base: Offset): string {
-  return String(base).padStart(20, '0')
-}
-
-const emptyPosition: SegmentPosition = {
-  bytes: 0,
-  firstTimestamp: -1,
-  maxTimestamp: -1,
-  maxTimestampOffset: -1,
-  bytesSinceEntry: 0,
-  indexEntries: 0,
-  timeEntries: 0,
 }

@@ -6,7 +6,6 @@ import type { Clock } from '../../../kit/clock.ts'
 import { forEachOf } from '../../../kit/at-once.ts'
 import type { Logger } from '../../../kit/logger.ts'
 import type { Offset } from '../../../model/offset.ts'
-import { readInt64, readUint32, writeInt32, writeInt64 } from '../../../model/offset.ts'
 import { lastOffsetOf } from '../../../model/record-batch.ts'
 import type { TopicPartition } from '../../../model/topic.ts'
 import type { Disk } from '../disk/disk.ts'
@@ -17,7 +16,10 @@ import { BatchEntry } from './batch-entry.ts'
 import { FileHold } from './file-hold.ts'
 import { HotTail } from './hot-tail.ts'
 import { OpenFiles } from './open-files.ts'
-import type { PartitionPosition, PartitionSettings } from './partition-log.ts'
+import type { PartitionSettings } from './partition-settings.ts'
+import { copyBeyond } from './partition-files-recovery.ts'
+import type { PartitionPosition } from './recovery-position.ts'
+import { encodePositions, readPositions, segmentBases } from './recovery-position.ts'
 import { PartitionLog } from './partition-log.ts'
 import { PartitionFolders } from './partition-folders.ts'
 import { LogPressure } from './pressure.ts'
@@ -197,11 +199,6 @@ export class Partitions implements BatchKeeper {
     this.#generation = generation
   }
 
-  /**
-   * Per partition: ref u32 · segmentPos u32 · indexEntries u32 · timeEntries u32 · nextOffset i64 ·
-   * segmentBase i64 · firstTimestamp i64 · maxTimestamp i64 · maxTimestampOffset i64 ·
-   * bytesSinceEntry u32 · isShort u32, 0 or 1.
-   */
   snapshot(): Uint8Array {
     const positions = new Map<number, PartitionPosition>()
     for (const log of this.#byRef.values()) positions.set(log.ref, log.position())
@@ -217,9 +214,9 @@ export class Partitions implements BatchKeeper {
    * them any more.
    */
   kept(section: Uint8Array): void {
-    for (let at = 0; at + positionBytes <= section.length; at += positionBytes) {
-      const log = this.#byRef.get(readUint32(section, at))
-      if (log !== undefined) log.replayFloor = readInt64(section, at + segmentBaseAt)
+    for (const [ref, segmentBase] of segmentBases(section)) {
+      const log = this.#byRef.get(ref)
+      if (log !== undefined) log.replayFloor = segmentBase
     }
     this.removal.resume()
   }
@@ -268,7 +265,8 @@ export class Partitions implements BatchKeeper {
     const logs = [...this.#byRef.values()]
     await this.folders.setAsideUnknown(logs, `${folder}/${logsFolder}`)
     for (const log of logs) {
-      await log.setAside(this.#positions.get(log.ref), `${folder}/${log.folder}`)
+      const position = this.#positions.get(log.ref)
+      await copyBeyond(this.#disk, log.folder, position, `${folder}/${log.folder}`)
     }
   }
 
@@ -340,66 +338,6 @@ export class Partitions implements BatchKeeper {
     this.#writer.stop()
     await this.removal.close()
     for (const log of this.#byRef.values()) await log.abandon()
-  }
-}
-
-const positionBytes = 64
-/** Read alone behind each checkpoint: whole positions of 100,000 partitions take 35 ms. */
-const segmentBaseAt = 24
-
-export function encodePositions(positions: ReadonlyMap<number, PartitionPosition>): Uint8Array {
-  const bytes = Buffer.alloc(positions.size * positionBytes)
-  let at = 0
-  for (const [ref, position] of positions) {
-    writePosition(bytes, at, ref, position)
-    at += positionBytes
-  }
-  return bytes
-}
-
-/** The recovery positions of a snapshot, by the number of their partition. */
-export function readPositions(section: Uint8Array): Map<number, PartitionPosition> {
-  const positions = new Map<number, PartitionPosition>()
-  for (let at = 0; at + positionBytes <= section.length; at += positionBytes) {
-    positions.set(readUint32(section, at), readPosition(section, at))
-  }
-  return positions
-}
-
-function writePosition(
-  bytes: Uint8Array,
-  at: number,
-  ref: number,
-  position: PartitionPosition,
-): void {
-  const { segment } = position
-  writeInt32(bytes, at, ref)
-  writeInt32(bytes, at + 4, segment.bytes)
-  writeInt32(bytes, at + 8, segment.indexEntries)
-  writeInt32(bytes, at + 12, segment.timeEntries)
-  writeInt64(bytes, at + 16, position.nextOffset)
-  writeInt64(bytes, at + segmentBaseAt, position.segmentBase)
-  writeInt64(bytes, at + 32, segment.firstTimestamp)
-  writeInt64(bytes, at + 40, segment.maxTimestamp)
-  writeInt64(bytes, at + 48, segment.maxTimestampOffset)
-  writeInt32(bytes, at + 56, segment.bytesSinceEntry)
-  writeInt32(bytes, at + 60, position.isShort ? 1 : 0)
-}
-
-function readPosition(bytes: Uint8Array, at: number): PartitionPosition {
-  return {
-    nextOffset: readInt64(bytes, at + 16),
-    segmentBase: readInt64(bytes, at + segmentBaseAt),
-    segment: {
-      bytes: readUint32(bytes, at + 4),
-      indexEntries: readUint32(bytes, at + 8),
-      timeEntries: readUint32(bytes, at + 12),
-      firstTimestamp: readInt64(bytes, at + 32),
-      maxTimestamp: readInt64(bytes, at + 40),
-      maxTimestampOffset: readInt64(bytes, at + 48),
-      bytesSinceEntry: readUint32(bytes, at + 56),
-    },
-    isShort: readUint32(bytes, at + 60) === 1,
   }
 }
 

@@ -44,7 +44,14 @@ const chanceModules = [
 const imports = (...groups) => ['error', { paths: groups.flat() }]
 
 export default defineConfig(
-  globalIgnores(['dist/', 'data/', 'coverage/', 'src/contract/native.ts', 'src/contract/v2.ts']),
+  globalIgnores([
+    'dist/',
+    'data/',
+    'coverage/',
+    'src/contract/native.ts',
+    'src/contract/v2.ts',
+    'src/contract/v3.ts',
+  ]),
   js.configs.recommended,
   {
     files: ['**/*.ts'],

@@ -6,6 +6,7 @@
 import type { OriginRules } from '../access/origin.ts'
 import { BackupAdmin } from '../admin/backups.ts'
 import { ClusterAdmin } from '../admin/cluster.ts'
+import { reportGroups } from '../admin/group-report.ts'
 import { GroupAdmin } from '../admin/groups.ts'
 import { TopicAdmin } from '../admin/topics.ts'
 import { Consumers } from '../consume/consumers.ts'
@@ -108,13 +109,14 @@ export function createGateway(input: ConfigInput = {}, parts: GatewayParts = {})
   const reader = new Reader({ log, topics, clock, meter: metrics.read })
   const tail = new Tail({ log, topics, clock, logger })
 
+  const groupAdmin = new GroupAdmin({ groups, topics, log })
   const origins = originsOf(config)
   const server = createHttpServer({
     ...tools,
     topics: new TopicAdmin({ topics, log }),
     cluster: new ClusterAdmin({ topics }),
     backups: new BackupAdmin({ backups: engine.backups, isAllowed: mayBackUp(config) }),
-    groups: new GroupAdmin({ groups, topics, log }),
+    groups: groupAdmin,
     producer,
     writer,
     reader,
@@ -122,7 +124,7 @@ export function createGateway(input: ConfigInput = {}, parts: GatewayParts = {})
     sessions,
     facts: () => ({ version, engine: engine.kind, capabilities: engine.capabilities }),
     state: () => readiness.state(),
-    metrics: metricsPage(metrics, engine, readiness),
+    metrics: metricsPage(metrics, engine, readiness, groupAdmin),
     origins,
     trustedProxies: config.http.trustedProxies,
     autoCreate: config.topics.autoCreate,
@@ -226,14 +228,22 @@ function originsOf({ http, cors }: GatewayConfig): Omit<OriginRules, 'port'> {
 }
 
 /** Some values are not reported as they change but asked for when somebody looks. */
-function metricsPage(metrics: Metrics, engine: Engine, readiness: Readiness): MetricsPage {
+function metricsPage(
+  metrics: Metrics,
+  engine: Engine,
+  readiness: Readiness,
+  groups: GroupAdmin,
+): MetricsPage {
   metrics.set('ebbgate_info', { version, engine: engine.kind, node: process.version }, 1)
   return {
     contentType: metrics.contentType,
-    text: () => {
-      metrics.set('ebbgate_ready', {}, readiness.state().ready ? 1 : 0)
+    text: async () => {
+      const isReady = readiness.state().ready
+      metrics.set('ebbgate_ready', {}, isReady ? 1 : 0)
+      // Groups that cannot be asked just now must not cost the rest of the page.
+      if (isReady) await reportGroups(groups).then(metrics.groups.told, () => undefined)
       metrics.set('ebbgate_log_in_flight_bytes', {}, engine.log.pressure.inFlightBytes)
-      return metrics.text()
+      return await metrics.text()
     },
   }
 }

@@ -232,6 +232,18 @@ export const catalogue = {
     labels: [],
   },
 
+  // Consumer groups.
+  ebbgate_group_members: {
+    kind: 'gauge',
+    help: 'Members of a group, by its state; of the first 200 groups by name.',
+    labels: ['group', 'state'],
+  },
+  ebbgate_group_lag_records: {
+    kind: 'gauge',
+    help: 'Records between the committed offset of a group and the durable end; of the first 2,000 partitions.',
+    labels: ['group', 'topic', 'partition'],
+  },
+
   // The process.
   ebbgate_event_loop_lag_seconds: {
     kind: 'gauge',

@@ -178,6 +178,34 @@ export class Metrics {
     refused: (why: string): void => this.add('ebbgate_push_upgrade_rejections_total', { why }),
   }
 
+  readonly groups = {
+    /** The whole truth at one time: what was said before is forgotten. */
+    told: (report: {
+      readonly members: readonly {
+        readonly group: string
+        readonly state: string
+        readonly members: number
+      }[]
+      readonly lags: readonly {
+        readonly group: string
+        readonly topic: string
+        readonly partition: number
+        readonly lag: number
+      }[]
+    }): void => {
+      for (const name of ['ebbgate_group_members', 'ebbgate_group_lag_records']) {
+        ;(this.#metrics.get(name) as Gauge).reset()
+      }
+      for (const { group, state, members } of report.members) {
+        this.set('ebbgate_group_members', { group, state: state.toLowerCase() }, members)
+      }
+      for (const { group, topic, partition, lag } of report.lags) {
+        const labels = { group, topic, partition: String(partition) }
+        this.set('ebbgate_group_lag_records', labels, lag)
+      }
+    },
+  }
+
   readonly sessions = {
     active: (count: number): void => this.set('ebbgate_sessions', noLabels, count),
     adopted: (): void => this.add('ebbgate_lease_adoptions_total', noLabels),

@@ -185,6 +185,9 @@ export const compactionBytesPerSecond = 32 * MiB
 // Metrics.
 /** Topics with a label of their own; a time series database pays for each one. */
 export const metricTopicsMax = 500
+/** Groups, and partitions of groups, that metrics show. */
+export const metricGroupsMax = 200
+export const metricGroupPartitionsMax = 2_000
 
 // Push.
 /** WebSockets of one node: each takes some 16 KB here and a file descriptor. */

@@ -53,7 +53,15 @@ test('a group is reset, described with its lag, listed and deleted', async () =>
     described.stdout.toString(),
     'billing  empty  0 members  lag 1\n  orders/0  committed 0  end 1  lag 1\n',
   )
+  const metrics = async (): Promise<string> => (await fetch(`${gateway.url}/metrics`)).text()
+  const shown = await metrics()
+  assert.match(
+    shown,
+    /^ebbgate_group_lag_records\{group="billing",topic="orders",partition="0"\} 1$/m,
+  )
+  assert.match(shown, /^ebbgate_group_members\{group="billing",state="empty"\} 0$/m)
   assert.equal((await run(['groups', 'delete', 'billing'])).code, 0)
+  assert.doesNotMatch(await metrics(), /billing/)
   const gone = await run(['groups', 'describe', 'billing'])
   assert.equal(gone.code, 1)
   assert.match(gone.stderr, /billing/)

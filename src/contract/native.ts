@@ -150,6 +150,11 @@ export interface paths {
          *     | any, with a header `ce-specversion` | a binary CloudEvent 1.0: the body is the value, `ce-<name>` becomes the record header `ce_<name>`, `ce-partitionkey` the key as well |
          *     | none, anything else | one record, the bytes as they are |
          *
+         *     With `Accept: application/x-ndjson` the answer has one receipt per line and ends with
+         *     `{"records":n,"failed":n}`; without that line it was cut. A body of lines is then read as it comes
+         *     and has no limit but that of a line: each receipt leaves as soon as its record is durable, and the
+         *     upload may stay open. Where not everything could be read the last line has `error`, too.
+         *
          *     `Content-Encoding` may be gzip, deflate, br or zstd. Request headers `Ebbgate-Header-<name>`
          *     become headers of every record of the request.
          */
@@ -1638,6 +1643,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ProduceAnswer"];
+                    "application/x-ndjson": string;
                 };
             };
             /** @description All records are durable and `Prefer` was `return=minimal`. */
@@ -1746,6 +1752,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ProduceAnswer"];
+                    "application/x-ndjson": string;
                 };
             };
             /** @description All records are durable and `Prefer` was `return=minimal`. */
@@ -1971,6 +1978,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ProduceAnswer"];
+                    "application/x-ndjson": string;
                 };
             };
             /** @description All records are durable and `Prefer` was `return=minimal`. */

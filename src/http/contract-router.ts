@@ -143,7 +143,8 @@ class ContractRoute {
         if (!body.raw) this.#checkMediaType(call, body)
         const charset = this.#surface.charsetOf?.(request.raw.headers['content-type'])
         // Under a key the whole body has to be known before any of it is stored.
-        if (body.streamed && request.raw.headers['idempotency-key'] === undefined) {
+        const isKeyed = request.raw.headers['idempotency-key'] !== undefined
+        if (body.streamed && !isKeyed && (this.#surface.streams?.(call) ?? true)) {
           call.incoming = bodies.open(request.raw, response)
         } else {
           call.bytes = await bodies.read(request.raw, response)

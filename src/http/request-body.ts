@@ -70,10 +70,15 @@ export class RequestBodies {
     return coding === undefined ? bytes : await this.#inflate(coding, bytes)
   }
 
-  /** The same, read as it comes. A coded body is inflated whole first. */
+  /** The same, read as it comes. A coded body is inflated whole first. Throws UNSUPPORTED_MEDIA_TYPE. */
   open(request: IncomingMessage, response: ServerResponse): IncomingBody {
+    const coding = codingOf(request.headers['content-encoding'])
+    if (coding !== undefined) checkCoding(coding)
     const pieces = this.#pieces(request, response)
     return {
+      get isWhole() {
+        return request.complete
+      },
       bytesMax: this.#limits.bytesMax,
       pieces: () => pieces,
       hold: (bytes) => {

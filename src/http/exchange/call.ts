@@ -11,6 +11,8 @@ export interface IncomingBody {
    * ends it, or goes. Throws as a body that is read whole does.
    */
   pieces(): AsyncIterator<Buffer>
+  /** The client has ended it: false while more may come, and when the client went in the middle. */
+  readonly isWhole: boolean
   /** What one value of it may take, bytes. */
   readonly bytesMax: number
   /** Counts bytes that are kept of it among those of all bodies; negative ones are given back. Throws OVERLOADED. */

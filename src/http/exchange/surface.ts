@@ -1,5 +1,5 @@
 /** What one surface (native, v2, v3) has of its own: how it refuses, how it shows errors. */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { GatewayError } from '../../model/errors.ts'
 import type { AnswerHeaders } from './answer.ts'
 
@@ -34,6 +34,8 @@ export interface Surface {
   readAs?(mediaType: string, appends: boolean): string
   /** Throws NOT_ACCEPTABLE where the surface takes `Accept` seriously. */
   checkAccept(accept: string | undefined): void
+  /** Whether an operation that can read its body as it comes does so for this request. Default: yes. */
+  streams?(call: StreamCall): boolean
   /** Writes the error's status, headers and body. */
   sendError(
     response: ServerResponse,
@@ -51,6 +53,13 @@ export interface Surface {
 }
 
 export type Charset = 'utf8' | 'latin1'
+
+/** What decides whether a body is read as it comes. */
+export interface StreamCall {
+  readonly headers: IncomingHttpHeaders
+  readonly mediaType: string
+  readonly query: unknown
+}
 
 export interface ErrorContext {
   readonly requestId: string

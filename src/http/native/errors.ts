@@ -3,6 +3,7 @@ import type { ErrorCode } from '../../model/errors.ts'
 import { GatewayError } from '../../model/errors.ts'
 import { sendProblem } from '../exchange/problem.ts'
 import type { Refusal, Surface } from '../exchange/surface.ts'
+import { isStreamed } from './streamed-lines.ts'
 
 /** HTTP status by code. What cannot arise here repeats INTERNAL, so that a surprise is loud. */
 export const nativeErrors = {
@@ -66,6 +67,7 @@ export const nativeSurface: Surface = {
   refuse: ({ message }: Refusal) => new GatewayError('BAD_REQUEST', message),
   // Whatever a client accepts, it gets JSON: some say `text/html` and read JSON all the same.
   checkAccept: () => undefined,
+  streams: isStreamed,
   sendError(response, headers, error, { requestId, appends }) {
     sendProblem(response, headers, error, nativeStatus(error.code, appends), requestId)
   },

@@ -1,6 +1,7 @@
 /** Writing records. */
 import type { operations } from '../../contract/native.ts'
 import type { Answer, Handlers, WrittenBody } from '../../contract/operations.ts'
+import type { Clock } from '../../kit/clock.ts'
 import { GatewayError } from '../../model/errors.ts'
 import { isInternalTopic, isTopicName } from '../../model/topic.ts'
 import type { NewRecord } from '../../model/record.ts'
@@ -11,14 +12,17 @@ import type {
   RecordResult,
   RequestKey,
 } from '../../produce/producer.ts'
-import type { CallContext } from '../exchange/call.ts'
+import type { CallContext, IncomingBody } from '../exchange/call.ts'
 import { deduplicatedHeader, requestKey } from '../exchange/idempotency-key.ts'
 import { retryAfterSeconds } from '../exchange/surface.ts'
 import { toRecords } from './body-records.ts'
-import { wantsLines, writeResults } from './wire.ts'
+import { ProduceStream } from './produce-stream.ts'
+import { sharedFields } from './shared-fields.ts'
+import { wantsLines, writeResultLines, writeResults, writeResultsEnd } from './wire.ts'
 
 export interface ProduceParts {
   readonly producer: Producer
+  readonly clock: Clock
   readonly autoCreate: 'compat' | 'all' | 'none'
 }
 
@@ -54,6 +58,7 @@ async function produceRecords(
     { ...switches, atomic, headers: decidingHeaders(headers) },
   )
   if (key !== undefined && wantsLines(headers.accept)) throw withoutEnd()
+  if (call.incoming !== undefined) return await streamRecords(parts, call, call.incoming, partition)
   const records = toRecords(call.bytes, {
     contentType: headers['content-type'],
     headers,
@@ -69,7 +74,38 @@ async function produceRecords(
     ...(expectedEnd === undefined ? {} : { expectedEnd }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
   })
-  return answerProduce(answer, headers['prefer'] as string | undefined)
+  return answerProduce(answer, headers['prefer'] as string | undefined, wantsLines(headers.accept))
+}
+
+/** Receipts while the upload goes on. What refuses the whole request is known before its first line. */
+async function streamRecords(
+  parts: ProduceParts,
+  call: ProduceCall | PartitionProduceCall,
+  incoming: IncomingBody,
+  partition: number | undefined,
+): Promise<ProduceReply> {
+  const { producer, clock, autoCreate } = parts
+  const { headers, params, query, principal, signal } = call
+  const switches = query as ProduceQuery
+  const { topic } = params
+  const shared = sharedFields(headers, {
+    ...switches,
+    ...(partition === undefined ? {} : { partition }),
+  })
+  await told(call, topic, () =>
+    producer.prepare(principal, { topic, autoCreate: autoCreate === 'all' }),
+  )
+  const stream = new ProduceStream(producer, clock, {
+    principal,
+    topic,
+    incoming,
+    shared,
+    envelope: call.mediaType === 'application/vnd.ebbgate.records+ndjson',
+    replay: switches.replay === true,
+    partition,
+    signal,
+  })
+  return { status: 200, written: { contentType: 'application/x-ndjson', bytes: stream.lines() } }
 }
 
 /** Everything in the headers that decides what is stored. */
@@ -97,24 +133,31 @@ function checkPartition(records: readonly (NewRecord | GatewayError)[], partitio
   }
 }
 
-/** A missing topic is told together with the command that makes it. */
 async function produce(
   { producer }: ProduceParts,
   call: CallContext,
   key: RequestKey | undefined,
   request: ProduceRequest,
 ): Promise<KeyedAnswer> {
+  return await told(call, request.topic, async () =>
+    key !== undefined
+      ? await producer.produceOnce(call.principal, request, key)
+      : { results: await producer.produce(call.principal, request), deduplicated: false },
+  )
+}
+
+/** A missing topic is told together with the command that makes it. */
+async function told<T>(call: CallContext, topic: string, act: () => Promise<T>): Promise<T> {
   try {
-    if (key !== undefined) return await producer.produceOnce(call.principal, request, key)
-    return { results: await producer.produce(call.principal, request), deduplicated: false }
+    return await act()
   } catch (error) {
     if (!(error instanceof GatewayError) || error.code !== 'UNKNOWN_TOPIC') throw error
     // What cannot be made is not told how to be made; nor may any text of a client's be pasted.
-    if (!isTopicName(request.topic) || isInternalTopic(request.topic)) throw error
+    if (!isTopicName(topic) || isInternalTopic(topic)) throw error
     const url = `${call.baseUrl}/v1/topics`
     throw new GatewayError(
       'UNKNOWN_TOPIC',
-      `Topic '${request.topic}' does not exist. Create it: curl "${url}" -d '{"name":"${request.topic}"}'`,
+      `Topic '${topic}' does not exist. Create it: curl "${url}" -d '{"name":"${topic}"}'`,
       { cause: error },
     )
   }
@@ -125,7 +168,11 @@ async function produce(
  * that the good records are not sent twice; one that would pass is 503; and when nothing was stored
  * because nothing could be, the answer is that error.
  */
-function answerProduce(answer: KeyedAnswer, prefer: string | undefined): ProduceReply {
+function answerProduce(
+  answer: KeyedAnswer,
+  prefer: string | undefined,
+  asLines: boolean,
+): ProduceReply {
   const { results, deduplicated } = answer
   let failed = 0
   let passing: GatewayError | undefined
@@ -148,6 +195,10 @@ function answerProduce(answer: KeyedAnswer, prefer: string | undefined): Produce
   }
   if (failed === 0 && prefer !== undefined && /\breturn\s*=\s*"?minimal\b/i.test(prefer)) {
     return { status: 204, headers }
+  }
+  if (asLines) {
+    const bytes = writeResultLines(results) + writeResultsEnd(stored, failed)
+    return { status: 200, headers, written: { contentType: 'application/x-ndjson', bytes } }
   }
   return { status: 200, headers, written: json(writeResults(results, failed, deduplicated)) }
 }

@@ -129,14 +129,30 @@ export function writeResults(
   let text = '{"results":['
   let separator = ''
   for (const result of results) {
-    text +=
-      'error' in result
-        ? `${separator}{"error":${JSON.stringify(errorBody(result.error))}}`
-        : `${separator}{"partition":${result.partition},"offset":${result.offset},"timestamp":${result.timestamp}}`
+    text += separator + writeResult(result)
     separator = ','
   }
   text += failed === 0 ? ']' : `],"failed":${failed}`
   return deduplicated ? `${text},"deduplicated":true}` : `${text}}`
+}
+
+function writeResult(result: RecordResult): string {
+  return 'error' in result
+    ? `{"error":${JSON.stringify(errorBody(result.error))}}`
+    : `{"partition":${result.partition},"offset":${result.offset},"timestamp":${result.timestamp}}`
+}
+
+/** One receipt per line. */
+export function writeResultLines(results: readonly RecordResult[]): string {
+  let text = ''
+  for (const result of results) text += `${writeResult(result)}\n`
+  return text
+}
+
+/** The last line of receipts; without it the answer was cut. `error`: why not everything was read. */
+export function writeResultsEnd(records: number, failed: number, error?: GatewayError): string {
+  const why = error === undefined ? {} : { error: errorBody(error) }
+  return `${JSON.stringify({ ...why, records, failed })}\n`
 }
 
 /** The last line of an export. */

@@ -148,6 +148,28 @@ test('a client that takes no receipts is not read from, and gets all of them onc
   socket.destroy()
 })
 
+test('clients that go in the middle of a record give their share of memory back', async () => {
+  // Four halves of a record fill the budget of all bodies; a fifth is refused while they are there.
+  const half = `{"value":{"type":"STRING","data":"${'x'.repeat(900_000)}`
+  const holders: RawHttp[] = []
+  for (let n = 0; n < 4; n++) {
+    const raw = await openStream()
+    raw.write(chunk(half))
+    holders.push(raw)
+  }
+  const fifth = await openStream()
+  fifth.write(chunk(half))
+  await fifth.until(/"error_code":50301/)
+  for (const raw of [...holders, fifth]) raw.destroy()
+  for (;;) {
+    const raw = await openStream()
+    raw.write(`${chunk(half)}${chunk('"}}')}${end}`)
+    const seen = await raw.until(/error_code":\d+/)
+    raw.destroy()
+    if (/"error_code":200/.test(seen)) break
+  }
+})
+
 test('a stream ends when the gateway drains, behind the receipts of what it has read', async () => {
   const other = await openTestHttp()
   const raw = await openStream(newPath(), other.port)

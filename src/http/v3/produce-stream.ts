@@ -66,6 +66,8 @@ export class ProduceStream {
   /** Lots whose receipts were not taken, oldest first, and their cost. */
   readonly #lots: Lot[] = []
   #underWayBytes = 0
+  /** Nobody takes receipts any more, so nothing more is appended. */
+  #isDropped = false
   /** Everything that was read is on its way. */
   #isRead = false
   #wakeReader: (() => void) | undefined
@@ -106,7 +108,7 @@ export class ProduceStream {
 
   /** Gives everything back; what comes of the request after that is not read. */
   drop(): void {
-    this.#values = []
+    this.#isDropped = true
     this.#endReading()
     this.#wakeReader?.()
     this.#request.signal.removeEventListener('abort', this.#endReading)
@@ -134,6 +136,8 @@ export class ProduceStream {
     } finally {
       this.drop()
       await reading
+      // A piece may have come in the same moment.
+      this.#hold(0)
       this.#request.incoming.abandon()
     }
   }
@@ -143,9 +147,10 @@ export class ProduceStream {
     const { signal } = this.#request
     try {
       for (;;) {
-        while (this.#values.length > 0) {
+        while (this.#values.length > 0 && !this.#isDropped) {
           await this.#whenRoom()
           await producer.whenRoom(signal)
+          if (this.#isDropped) break
           this.#append(this.#values.splice(0, streamLotRecordsMax))
         }
         if (this.#isOver) break
@@ -181,16 +186,15 @@ export class ProduceStream {
     this.#hold(this.#feed.heldBytes)
   }
 
-  /** Waits until less is under way; once the answer is over nobody waits. */
+  /** Waits until less is under way. */
   async #whenRoom(): Promise<void> {
-    while (this.#underWayBytes > streamBytesInFlightMax && this.#values.length > 0) {
+    while (this.#underWayBytes > streamBytesInFlightMax && !this.#isDropped) {
       await new Promise<void>((resolve) => (this.#wakeReader = resolve))
     }
   }
 
   /** Sends a lot on its way. The log keeps the order of calls, so the next one need not wait. */
   #append(values: readonly Buffer[]): void {
-    if (values.length === 0) return
     const items: Item[] = []
     let costBytes = 0
     for (const value of values) {

@@ -5,6 +5,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import { parse as parseYaml } from 'yaml'
 import { nearest } from '../kit/nearest.ts'
 import { GatewayError } from '../model/errors.ts'
+import { listenersOf } from './listeners.ts'
 import type { GatewayConfig, Setting } from './settings.ts'
 import { otherVariables, settings } from './settings.ts'
 
@@ -80,10 +81,12 @@ function check(tree: Tree, originOf: (key: string) => string): GatewayConfig {
 
 /** This version knows no credentials, so being reached from elsewhere must be meant. */
 function refuseOpenDoor(config: GatewayConfig, originOf: (key: string) => string): void {
-  if (config.anonymous || isLoopback(config.host)) return
+  const open = listenersOf(config).findIndex(({ host }) => !isLoopback(host))
+  if (config.anonymous || open < 0) return
+  const { host } = listenersOf(config)[open]!
   throw new GatewayError(
     'INVALID_CONFIG',
-    `${originOf('host')}: listening on ${config.host} lets everybody in who can reach it. ` +
+    `${originOf(open === 0 ? 'host' : 'http.listeners')}: listening on ${host} lets everybody in who can reach it. ` +
       'If that is meant, say so with --anonymous or EBBGATE_ANONYMOUS=1.',
   )
 }

@@ -24,7 +24,8 @@ import { createEmbeddedEngine } from '../engine/embedded/embedded-engine.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Topics } from '../engine/topics.ts'
 import type { MetricsPage } from '../http/ops.ts'
-import { createHttpServer } from '../http/server.ts'
+import type { HttpServerParts } from '../http/server.ts'
+import { createHttpServer, httpBudgets } from '../http/server.ts'
 import type { Clock } from '../kit/clock.ts'
 import { systemClock } from '../kit/clock.ts'
 import { Lifecycle } from '../kit/lifecycle.ts'
@@ -40,6 +41,7 @@ import { registerPush } from '../push/websocket.ts'
 import type { ConfigInput } from './config.ts'
 import { completeConfig, isLoopback } from './config.ts'
 import { Doors } from './doors.ts'
+import { listenersOf } from './listeners.ts'
 import { Readiness } from './readiness.ts'
 import type { GatewayConfig } from './settings.ts'
 import { version } from './version.ts'
@@ -111,7 +113,7 @@ export function createGateway(input: ConfigInput = {}, parts: GatewayParts = {})
 
   const groupAdmin = new GroupAdmin({ groups, topics, log })
   const origins = originsOf(config)
-  const server = createHttpServer({
+  const httpParts: HttpServerParts = {
     ...tools,
     topics: new TopicAdmin({ topics, log }),
     cluster: new ClusterAdmin({ topics }),
@@ -129,9 +131,16 @@ export function createGateway(input: ConfigInput = {}, parts: GatewayParts = {})
     trustedProxies: config.http.trustedProxies,
     autoCreate: config.topics.autoCreate,
     meter: metrics.http,
-  })
-  registerPush(server, { ...tools, reader, tail, origins, meter: metrics.push, node })
-  const doors = new Doors(server, clock, config.shutdown.graceMs)
+    // What bodies and answers may hold in memory is one budget for all listeners.
+    budgets: httpBudgets({ clock }),
+  }
+  const places = listenersOf(config).map((place) => ({
+    ...place,
+    server: createHttpServer({ ...httpParts, dialect: place.dialect }),
+  }))
+  // Sockets are not a matter of dialects: they live at the first door.
+  registerPush(places[0]!.server, { ...tools, reader, tail, origins, meter: metrics.push, node })
+  const doors = new Doors(places, clock, config.shutdown.graceMs)
 
   // Closed in reverse: whoever promises stops first, whoever keeps the promise stops last.
   const lifecycle = new Lifecycle()
@@ -143,7 +152,7 @@ export function createGateway(input: ConfigInput = {}, parts: GatewayParts = {})
 
   const open = async (): Promise<void> => {
     // The doors open first, so that probes and impatient clients are answered during a recovery.
-    await doors.open(config.host, config.port)
+    await doors.open()
     await engine.open()
     await store.open()
     await keeper.open()
@@ -181,8 +190,9 @@ interface Tools {
  * A back-up writes where the caller says. That is the operator on this machine as long as nobody else
  * can reach us; else the operator must have named a root.
  */
-function mayBackUp({ backup, host, http }: GatewayConfig): boolean {
-  return backup?.root !== undefined || (isLoopback(host) && http.publicUrl === undefined)
+function mayBackUp(config: GatewayConfig): boolean {
+  const isLocal = listenersOf(config).every(({ host }) => isLoopback(host))
+  return config.backup?.root !== undefined || (isLocal && config.http.publicUrl === undefined)
 }
 
 function embeddedEngine(

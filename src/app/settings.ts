@@ -2,8 +2,11 @@
  * Every setting of the gateway in one table: its key in the config file, its flag, its environment
  * variable, its default, what it takes. docs/config.md shows the same table, and a test compares them.
  */
+import type { DialectName } from '../http/v2/dialects.ts'
+import { dialectNames } from '../http/v2/dialects.ts'
 import { logLevels } from '../kit/logger.ts'
 import type { LogLevel } from '../kit/logger.ts'
+import { listenerPattern } from './listeners.ts'
 
 export interface GatewayConfig {
   readonly host: string
@@ -26,6 +29,10 @@ export interface GatewayConfig {
     readonly allowedHosts: readonly string[]
     /** Proxies whose word about the address that the client used is taken. */
     readonly trustedProxies: readonly string[]
+    /** How v2 is spoken at `port`. */
+    readonly dialect: DialectName
+    /** Further places to listen, each with its dialect: `strimzi=8083`. */
+    readonly listeners: readonly string[]
   }
   readonly cors: {
     /** Web pages of these origins may use the gateway. */
@@ -158,6 +165,23 @@ export const settings: readonly Setting[] = [
     schema: list({ type: 'string', maxLength: 50, pattern: '^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$' }),
     expects: 'a list of IP addresses and networks such as 10.0.0.0/8',
     help: 'proxies whose Forwarded and X-Forwarded-* headers say how clients reach the gateway',
+  },
+  {
+    key: 'http.dialect',
+    flag: 'dialect',
+    env: 'EBBGATE_DIALECT',
+    default: 'confluent',
+    schema: { enum: dialectNames },
+    expects: `one of ${dialectNames.join(', ')}`,
+    help: `whose v2 REST API is spoken on the port: ${dialectNames.join(', ')}`,
+  },
+  {
+    key: 'http.listeners',
+    env: 'EBBGATE_LISTENERS',
+    default: [],
+    schema: list({ type: 'string', maxLength: 300, pattern: listenerPattern }),
+    expects: "a list of listeners such as 'strimzi=8083' or 'karapace=127.0.0.1:8084'",
+    help: 'further ports, each with the dialect that is spoken there: strimzi=8083',
   },
   {
     key: 'cors.origins',

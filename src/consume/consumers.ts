@@ -40,6 +40,7 @@ import type { SessionStore, StoredSession } from './session-store.ts'
 import { updateSession } from './session-store.ts'
 
 export type { Poll, PollOptions } from './instance-poll.ts'
+export type { CommittedOffset } from '../engine/groups.ts'
 export type { Seek } from './instance-positions.ts'
 
 export interface InstanceOptions extends SessionSettings {

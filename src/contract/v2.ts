@@ -348,6 +348,8 @@ export interface components {
         Error: {
             error_code: number;
             message: string;
+            /** @description In the dialect `strimzi`, with 400. */
+            validation_errors?: string[];
         };
         Offset: number;
         /** @description A whole number of 0 or more, also as a string. */
@@ -398,13 +400,15 @@ export interface components {
         };
         ProduceAnswer: {
             offsets: {
-                partition: number | null;
-                offset: number | null;
-                error_code: number | null;
-                error: string | null;
+                partition?: number | null;
+                offset?: number | null;
+                error_code?: number | null;
+                error?: string | null;
+                /** @description In the dialect `strimzi`. */
+                message?: string;
             }[];
-            key_schema_id: number | null;
-            value_schema_id: number | null;
+            key_schema_id?: number | null;
+            value_schema_id?: number | null;
         };
         NewInstance: {
             id?: string | null;
@@ -412,6 +416,10 @@ export interface components {
             format?: string | null;
             "auto.offset.reset"?: string | null;
             "auto.commit.enable"?: components["schemas"]["LooseBoolean"] | null;
+            /** @description In the dialect `strimzi`, instead of `auto.commit.enable`. */
+            "enable.auto.commit"?: components["schemas"]["LooseBoolean"] | null;
+            /** @description In the dialect `strimzi`; without a meaning, since nothing uncommitted is ever shown. */
+            "isolation.level"?: string | null;
             "fetch.min.bytes"?: number | string | null;
             responseMinBytes?: number | string | null;
             "consumer.request.timeout.ms"?: number | string | null;
@@ -452,14 +460,17 @@ export interface components {
             }[] | null;
         };
         Commit: {
-            offsets?: {
-                topic: string;
-                partition: components["schemas"]["LooseInteger"];
-                /** @description The last offset that was processed; the commit stores the one behind it. */
-                offset: components["schemas"]["LooseInteger"];
-                metadata?: string | null;
-            }[] | null;
+            /** @description In the dialect `redpanda`, instead of `offsets`. */
+            partitions?: components["schemas"]["CommitPlace"][] | null;
+            offsets?: components["schemas"]["CommitPlace"][] | null;
         } | null;
+        CommitPlace: {
+            topic: string;
+            partition: components["schemas"]["LooseInteger"];
+            /** @description The last offset that was processed; the commit stores the one behind it. In the dialects `redpanda` and `strimzi` the offset to go on with. */
+            offset: components["schemas"]["LooseInteger"];
+            metadata?: string | null;
+        };
         CommittedOffset: {
             topic: string;
             partition: number;
@@ -488,6 +499,7 @@ export interface components {
             };
             content: {
                 "application/vnd.kafka.v2+json": components["schemas"]["Error"];
+                "application/json": components["schemas"]["Error"];
             };
         };
     };
@@ -670,29 +682,44 @@ export interface operations {
                     "application/vnd.kafka.v2+json": components["schemas"]["ProduceAnswer"];
                 };
             };
-            /** @description No usable credential; if records were decided one by one, with their items. */
+            /** @description Refused; if records were decided one by one (401 and 403, in the dialect `karapace` 422), with their items. */
             401: {
                 headers: {
                     "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    "Ebbgate-Deduplicated": components["headers"]["Deduplicated"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/vnd.kafka.v2+json": components["schemas"]["ProduceAnswer"] | components["schemas"]["Error"];
+                    "application/json": components["schemas"]["ProduceAnswer"] | components["schemas"]["Error"];
                 };
             };
-            /** @description No usable credential; if records were decided one by one, with their items. */
+            /** @description Refused; if records were decided one by one (401 and 403, in the dialect `karapace` 422), with their items. */
             403: {
                 headers: {
                     "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    "Ebbgate-Deduplicated": components["headers"]["Deduplicated"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/vnd.kafka.v2+json": components["schemas"]["ProduceAnswer"] | components["schemas"]["Error"];
+                    "application/json": components["schemas"]["ProduceAnswer"] | components["schemas"]["Error"];
                 };
             };
             404: components["responses"]["Error"];
             415: components["responses"]["Error"];
-            422: components["responses"]["Error"];
+            /** @description Refused; if records were decided one by one (401 and 403, in the dialect `karapace` 422), with their items. */
+            422: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    "Ebbgate-Deduplicated": components["headers"]["Deduplicated"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.kafka.v2+json": components["schemas"]["ProduceAnswer"] | components["schemas"]["Error"];
+                    "application/json": components["schemas"]["ProduceAnswer"] | components["schemas"]["Error"];
+                };
+            };
             default: components["responses"]["Error"];
         };
     };
@@ -784,29 +811,44 @@ export interface operations {
                     "application/vnd.kafka.v2+json": components["schemas"]["ProduceAnswer"];
                 };
             };
-            /** @description No usable credential; if records were decided one by one, with their items. */
+            /** @description Refused; if records were decided one by one (401 and 403, in the dialect `karapace` 422), with their items. */
             401: {
                 headers: {
                     "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    "Ebbgate-Deduplicated": components["headers"]["Deduplicated"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/vnd.kafka.v2+json": components["schemas"]["ProduceAnswer"] | components["schemas"]["Error"];
+                    "application/json": components["schemas"]["ProduceAnswer"] | components["schemas"]["Error"];
                 };
             };
-            /** @description No usable credential; if records were decided one by one, with their items. */
+            /** @description Refused; if records were decided one by one (401 and 403, in the dialect `karapace` 422), with their items. */
             403: {
                 headers: {
                     "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    "Ebbgate-Deduplicated": components["headers"]["Deduplicated"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/vnd.kafka.v2+json": components["schemas"]["ProduceAnswer"] | components["schemas"]["Error"];
+                    "application/json": components["schemas"]["ProduceAnswer"] | components["schemas"]["Error"];
                 };
             };
             404: components["responses"]["Error"];
             415: components["responses"]["Error"];
-            422: components["responses"]["Error"];
+            /** @description Refused; if records were decided one by one (401 and 403, in the dialect `karapace` 422), with their items. */
+            422: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    "Ebbgate-Deduplicated": components["headers"]["Deduplicated"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.kafka.v2+json": components["schemas"]["ProduceAnswer"] | components["schemas"]["Error"];
+                    "application/json": components["schemas"]["ProduceAnswer"] | components["schemas"]["Error"];
+                };
+            };
             default: components["responses"]["Error"];
         };
     };
@@ -1198,6 +1240,7 @@ export interface operations {
                 };
                 content: {
                     "application/vnd.kafka.v2+json": components["schemas"]["Error"];
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             409: components["responses"]["Error"];
@@ -1270,6 +1313,14 @@ export interface operations {
                 content: {
                     "application/vnd.kafka.v2+json": unknown[];
                 };
+            };
+            /** @description Committed, in all dialects but `confluent`. */
+            204: {
+                headers: {
+                    "Ebbgate-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             404: components["responses"]["Error"];
             409: components["responses"]["Error"];

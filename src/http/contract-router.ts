@@ -135,6 +135,7 @@ class ContractRoute {
       const { waiting, bases } = this.#parts
       const call = new Call(request.raw, response, request.id, principal, waiting, bases)
       if (!this.#operation.anyAccept) this.#surface.checkAccept(request.raw.headers.accept)
+      this.#surface.checkTypes?.(request.raw)
       this.#checkParameters(call, request)
       const { body } = this.#operation
       if (body !== undefined) {

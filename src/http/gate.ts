@@ -19,7 +19,6 @@ import { nativeSurface } from './native/errors.ts'
 import type { GatewayState } from './ops.ts'
 import { opsPaths } from './ops.ts'
 import type { RequestBodies } from './request-body.ts'
-import { v2Surface } from './v2/errors.ts'
 import { v3Surface } from './v3/errors.ts'
 
 export interface GateParts {
@@ -28,6 +27,8 @@ export interface GateParts {
   readonly bodies: RequestBodies
   readonly logger: Logger
   readonly meter: HttpMeter
+  /** v2 in the dialect of this listener. */
+  readonly v2: Surface
 }
 
 export class Gate {
@@ -93,7 +94,7 @@ export class Gate {
       `${method} is not possible here. Use one of: ${allow}.`,
     )
     const headers = { ...headersOf(request), allow }
-    const surface = surfaceOf(path)
+    const surface = this.#surfaceOf(path)
     surface.sendMethodError(reply.raw, headers, error, aboutOf(request))
     this.#count(surface, request, reply)
   }
@@ -102,7 +103,7 @@ export class Gate {
     const headers = headersOf(request)
     if (!request.raw.complete) this.#parts.bodies.abandon(request.raw)
     if (endsConnection(request.raw)) headers['connection'] = 'close'
-    const surface = surfaceOf(pathOf(request))
+    const surface = this.#surfaceOf(pathOf(request))
     surface.sendError(reply.raw, headers, error, aboutOf(request))
     this.#count(surface, request, reply)
   }
@@ -161,6 +162,14 @@ export class Gate {
     return false
   }
 
+  /** The native API has `/v1`, operations and documents, v3 has `/v3`; all other paths are v2's. */
+  #surfaceOf(path: string): Surface {
+    if (/^\/v3(\/|$)/.test(path)) return v3Surface
+    return /^\/(v1|openapi|docs|healthz|readyz|metrics)(\/|$)/.test(path)
+      ? nativeSurface
+      : this.#parts.v2
+  }
+
   #originRules(request: FastifyRequest): OriginRules {
     if (this.#rules === undefined) {
       const address = request.server.server.address() as AddressInfo | null
@@ -170,12 +179,6 @@ export class Gate {
     }
     return this.#rules
   }
-}
-
-/** The native API has `/v1`, operations and documents, v3 has `/v3`; all other paths are v2's. */
-function surfaceOf(path: string): Surface {
-  if (/^\/v3(\/|$)/.test(path)) return v3Surface
-  return /^\/(v1|openapi|docs|healthz|readyz|metrics)(\/|$)/.test(path) ? nativeSurface : v2Surface
 }
 
 function pathOf(request: FastifyRequest): string {

@@ -45,6 +45,8 @@ import { registerOps } from './ops.ts'
 import type { BodyLimits } from './request-body.ts'
 import { RequestBodies } from './request-body.ts'
 import { refuseUnreadable } from './unreadable.ts'
+import type { DialectName } from './v2/dialects.ts'
+import { dialects } from './v2/dialects.ts'
 import { v2Surface } from './v2/errors.ts'
 import { v2Handlers } from './v2/handlers.ts'
 import { v3Surface } from './v3/errors.ts'
@@ -75,6 +77,10 @@ export interface HttpServerParts {
   /** Surfaces on which a produce to a missing topic makes it. */
   readonly autoCreate: 'compat' | 'all' | 'none'
   readonly meter?: HttpMeter
+  /** How v2 is spoken here. Default: as Confluent's proxy does. */
+  readonly dialect?: DialectName
+  /** Shared by all listeners of one process. Default: budgets of its own. */
+  readonly budgets?: HttpBudgets
   /** Default: those of the model. */
   readonly bodyLimits?: BodyLimits
   /** Of answers that clients have not taken yet. Default: that of the model. */
@@ -96,6 +102,21 @@ const bodyLimitsDefault: BodyLimits = {
   lingerMs: 5_000,
 }
 
+/** What bodies and answers may hold in memory at one time. */
+export interface HttpBudgets {
+  readonly bodies: RequestBodies
+  readonly answers: AnswersInFlight
+}
+
+export function httpBudgets(
+  parts: Pick<HttpServerParts, 'clock' | 'bodyLimits' | 'answerBytesMax'>,
+): HttpBudgets {
+  return {
+    bodies: new RequestBodies(parts.bodyLimits ?? bodyLimitsDefault, parts.clock),
+    answers: new AnswersInFlight(parts.answerBytesMax ?? answerBytesInFlightMax),
+  }
+}
+
 /** `shouldUpgradeCallback` is younger than the type definitions of our lowest Node version. */
 const httpOptions: ServerOptions & {
   readonly shouldUpgradeCallback: (request: IncomingMessage) => boolean
@@ -104,7 +125,8 @@ const httpOptions: ServerOptions & {
   // The gate asks for it, so that the refusal has the body and the id of all others.
   requireHostHeader: false,
   // Java's HttpClient asks for h2c with every POST; only WebSockets may leave HTTP/1.1.
-  shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
+  // Whoever registers the push door says so; a server without it answers every request as it is.
+  shouldUpgradeCallback: () => false,
 }
 
 /**
@@ -113,16 +135,22 @@ const httpOptions: ServerOptions & {
  */
 export function createHttpServer(parts: HttpServerParts): FastifyInstance {
   const documents = parts.documents ?? loadDocuments()
-  const bodies = new RequestBodies(parts.bodyLimits ?? bodyLimitsDefault, parts.clock)
+  const { bodies, answers } = parts.budgets ?? httpBudgets(parts)
   const meter = parts.meter ?? silentHttpMeter
-  const gate = new Gate({ ...parts, bodies, meter })
+  const dialect = dialects[parts.dialect ?? 'confluent']
+  const v2 = v2Surface(dialect)
+  const gate = new Gate({ ...parts, bodies, meter, v2 })
   const nextId = requestIds(parts.random)
   const server = fastify({
     // Ids of ours, never a client's: the log is searched by them.
     genReqId: nextId,
     requestIdHeader: false,
     // JAX-RS, on which v2 clients grew up, takes a slash at the end; so do people.
-    routerOptions: { maxParamLength: 1024, ignoreTrailingSlash: true },
+    routerOptions: {
+      maxParamLength: 1024,
+      ignoreTrailingSlash: true,
+      ignoreDuplicateSlashes: dialect.doubleSlashes,
+    },
     // Our own gate answers while the gateway closes, in the surface's own words.
     return503OnClosing: false,
     requestTimeout: 0,
@@ -169,10 +197,9 @@ export function createHttpServer(parts: HttpServerParts): FastifyInstance {
     authenticate: () => anonymous,
   }
   registerOps(server, { ...parts, documents })
-  const answers = new AnswersInFlight(parts.answerBytesMax ?? answerBytesInFlightMax)
-  const surfaces = { ...parts, answers }
+  const surfaces = { ...parts, answers, dialect }
   bindContract(server, documents.native, nativeHandlers(surfaces), nativeSurface, router)
-  bindContract(server, documents.v2, v2Handlers(surfaces), v2Surface, router)
+  bindContract(server, documents.v2, v2Handlers(surfaces), v2, router)
   bindContract(server, documents.v3, v3Handlers(surfaces), v3Surface, router)
   gate.learnRoutes([documents.native, documents.v2, documents.v3])
   server.addHook('preClose', (done) => {

@@ -37,7 +37,7 @@ test('without any configuration everything has its documented default', () => {
     sessions: 'memory',
     logLevel: 'info',
     anonymous: false,
-    http: { allowedHosts: [], trustedProxies: [] },
+    http: { allowedHosts: [], trustedProxies: [], dialect: 'confluent', listeners: [] },
     cors: { origins: [] },
     topics: { autoCreate: 'compat' },
     shutdown: { graceMs: 3000 },

@@ -1,7 +1,9 @@
 /** The composed whole: what it is while it opens, serves and closes. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { connect } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -206,4 +208,43 @@ async function waiting(gateway: Gateway): Promise<void> {
     const text = await (await fetch(`${gateway.url}/metrics`)).text()
     if (/^ebbgate_polls_waiting 1$/m.test(text)) return
   }
+}
+
+test('a second listener is one line, speaks its dialect, and shares everything else', async (t) => {
+  const port = await freePort()
+  const http = { listeners: [`strimzi=${port}`] }
+  const gateway = await opened(t, { http })
+  const second = `http://127.0.0.1:${port}`
+  await createTopic(gateway, 'shared')
+  assert.deepEqual(await (await fetch(`${second}/topics`)).json(), ['shared'])
+  const codes = await Promise.all(
+    [gateway.url, second].map(async (url) => {
+      const missing = await fetch(`${url}/topics/none`)
+      return ((await missing.json()) as { error_code: number }).error_code
+    }),
+  )
+  assert.deepEqual(codes, [40403, 404])
+  const socket = await fetch(`${second}/v1/ws`)
+  assert.equal(socket.status, 404)
+  await gateway.close()
+  await assert.rejects(fetch(`${second}/topics`))
+})
+
+test('a listener that others can reach has to be meant, and a dialect has to exist', () => {
+  const invalid = (message: RegExp) => (error: unknown) =>
+    error instanceof GatewayError && error.code === 'INVALID_CONFIG' && message.test(error.message)
+  const make = (listener: string) => () => createGateway({ http: { listeners: [listener] } })
+  assert.throws(make('karapace=0.0.0.0:8083'), invalid(/^http\.listeners: listening on 0\.0\.0\.0/))
+  assert.throws(make('pulsar=8083'), invalid(/^http\.listeners: .*is not a list of listeners/))
+  assert.throws(make('karapace=gateway'), invalid(/is not a list of listeners/))
+})
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
 }

@@ -12,6 +12,7 @@ import { BaseUrls } from '../../src/http/exchange/base-url.ts'
 import { WaitingCalls } from '../../src/http/exchange/waiting-calls.ts'
 import { nativeSurface } from '../../src/http/native/errors.ts'
 import { RequestBodies } from '../../src/http/request-body.ts'
+import { dialects } from '../../src/http/v2/dialects.ts'
 import { v2Surface } from '../../src/http/v2/errors.ts'
 import { systemClock } from '../../src/kit/clock.ts'
 import type { LogFields } from '../../src/kit/logger.ts'
@@ -109,7 +110,7 @@ const server = serve(handlers)
 await server.listen({ port: 0, host: '127.0.0.1' })
 const api = request(server.server)
 
-const v2Server = serve(handlers, { surface: v2Surface })
+const v2Server = serve(handlers, { surface: v2Surface(dialects.confluent) })
 await v2Server.listen({ port: 0, host: '127.0.0.1' })
 const v2 = request(v2Server.server)
 

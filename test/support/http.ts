@@ -44,6 +44,7 @@ export type TestHttpOptions = Partial<
   Pick<
     HttpServerParts,
     | 'origins'
+    | 'dialect'
     | 'trustedProxies'
     | 'autoCreate'
     | 'bodyLimits'

@@ -32,6 +32,8 @@ export interface Surface {
   charsetOf?(contentType: string | undefined): Charset
   /** The declared media type that a body of this one is read as; absent: the type itself. */
   readAs?(mediaType: string, appends: boolean): string
+  /** Throws where the surface asks more of a request's types than the contract says. */
+  checkTypes?(request: IncomingMessage): void
   /** Throws NOT_ACCEPTABLE where the surface takes `Accept` seriously. */
   checkAccept(accept: string | undefined): void
   /** Whether an operation that can read its body as it comes does so for this request. Default: yes. */

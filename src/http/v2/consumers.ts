@@ -1,14 +1,17 @@
 /** Consumer instances by the v2 contract. */
-import type { Consumers, InstanceOptions, Seek } from '../../consume/consumers.ts'
+import type { CommittedOffset, Consumers, InstanceOptions, Seek } from '../../consume/consumers.ts'
 import type { components, operations } from '../../contract/v2.ts'
 import type { Answer, Handlers } from '../../contract/operations.ts'
 import { ByteSink } from '../../kit/byte-sink.ts'
 import type { Logger } from '../../kit/logger.ts'
 import { GatewayError } from '../../model/errors.ts'
 import { waitMsMax } from '../../model/limits.ts'
+import type { TopicPartition } from '../../model/topic.ts'
 import { acceptedTypes } from '../exchange/accept.ts'
 import type { CallContext } from '../exchange/call.ts'
+import type { Dialect } from './dialects.ts'
 import { V2Error } from './errors.ts'
+import { readType } from './media-types.ts'
 import type { Included, V2Format } from './wire.ts'
 import {
   toBoolean,
@@ -24,6 +27,7 @@ import {
 export interface ConsumerParts {
   readonly consumers: Consumers
   readonly logger: Logger
+  readonly dialect: Dialect
 }
 
 type ConsumerOperations =
@@ -46,18 +50,16 @@ type ConsumeReply = Answer<operations['consumeRecords']>
 
 /** An instance that nobody asks anything of lives this long, ms; clients of the contract count on it. */
 const instanceTtlMs = 300_000
-/** Longest wait of a poll where the instance names none, ms. */
-const pollWaitMs = 1000
 /** The contract's range of `fetch.min.bytes`. */
 const minBytesRange = { min: -1, max: 10_000_000 }
 
 export function consumerHandlers(
   parts: ConsumerParts,
 ): Pick<Handlers<operations, CallContext>, ConsumerOperations> {
-  const { consumers } = parts
+  const { consumers, dialect } = parts
   return {
     async createConsumer({ principal, params: { group }, body, baseUrl }) {
-      const { name } = await consumers.create(principal, group, toOptions(body ?? {}))
+      const { name } = await consumers.create(principal, group, toOptions(body ?? {}, dialect))
       const path = `/consumers/${encodeURIComponent(group)}/instances/${encodeURIComponent(name)}`
       return { status: 200, body: { instance_id: name, base_uri: `${baseUrl}${path}` } }
     },
@@ -123,14 +125,9 @@ export function consumerHandlers(
     },
 
     async commitOffsets({ principal, params: { group, instance }, body }) {
-      const offsets = body?.offsets?.map(({ topic, partition, offset, metadata }, index) => ({
-        tp: { topic, partition: toInteger(partition, `offsets[${index}].partition`) },
-        // Clients send the last record they are done with; what is kept is where to go on.
-        offset: toInteger(toInteger(offset, `offsets[${index}].offset`) + 1, 'The next offset'),
-        ...(metadata === undefined || metadata === null ? {} : { metadata }),
-      }))
+      const offsets = toCommits(body ?? {}, dialect)
       await consumers.commit(principal, group, instance, offsets)
-      return { status: 200, body: [] }
+      return dialect.commit.status === 200 ? { status: 200, body: [] } : { status: 204 }
     },
 
     async getCommittedOffsets({ principal, params: { group, instance }, body }) {
@@ -139,27 +136,83 @@ export function consumerHandlers(
       }
       const tps = toTopicPartitions(body)
       const committed = await consumers.committed(principal, group, instance, tps)
-      const offsets = committed.map(({ tp, offset, metadata }) => {
-        return { topic: tp.topic, partition: tp.partition, offset, metadata: metadata ?? '' }
-      })
-      return { status: 200, body: { offsets } }
+      return { status: 200, body: { offsets: toCommitted(tps, committed, dialect.uncommitted) } }
     },
   }
 }
 
-function toOptions(body: NewInstance): InstanceOptions {
+function toOptions(body: NewInstance, dialect: Dialect): InstanceOptions {
+  checkSettings(body, dialect)
   const name = body.id ?? body.name ?? undefined
-  const autoCommit = body['auto.commit.enable'] ?? true
+  const autoCommit = body[dialect.autoCommit.field] ?? dialect.autoCommit.default
   return {
     surface: 'v2',
     format: toFormat(body.format ?? 'binary'),
-    reset: toReset(body['auto.offset.reset'] ?? 'latest'),
+    reset: toReset(body['auto.offset.reset'] ?? dialect.reset.default),
     autoCommit: toBoolean(autoCommit),
     minBytes: toMinBytes(body['fetch.min.bytes'] ?? body.responseMinBytes ?? undefined),
-    waitMs: toWaitMs(body['consumer.request.timeout.ms'] ?? body.requestWaitMs ?? undefined),
+    waitMs: toWaitMs(body['consumer.request.timeout.ms'] ?? body.requestWaitMs, dialect.waitMs),
     ttlMs: instanceTtlMs,
     ...(name === undefined ? {} : { name }),
   }
+}
+
+/** What the contract leaves to dialects: whose fields these are, how scalars are spelt, what is fixed. */
+function checkSettings(body: NewInstance, { name, autoCommit, reset, scalars }: Dialect): void {
+  for (const [field, value] of Object.entries(body)) {
+    const isCommit = field === 'auto.commit.enable' || field === 'enable.auto.commit'
+    const isForeign = isCommit ? field !== autoCommit.field : field === 'isolation.level'
+    if (isForeign && !(field === 'isolation.level' && name === 'strimzi')) {
+      throw new GatewayError('INVALID_REQUEST', `Unrecognized field: ${field}`)
+    }
+    if (scalars === 'strings' && typeof value !== 'string' && value !== null) {
+      throw new GatewayError('INVALID_REQUEST', `${field} must be a string.`)
+    }
+  }
+  const wished = body[autoCommit.field]
+  const isOther = typeof wished === 'boolean' || typeof wished === 'string'
+  if (autoCommit.isFixed && isOther && toBoolean(wished) !== autoCommit.default) {
+    throw fixed(autoCommit.field, String(autoCommit.default))
+  }
+  const place = body['auto.offset.reset'] ?? reset.default
+  if (reset.isFixed && place !== reset.default) throw fixed('auto.offset.reset', reset.default)
+}
+
+function fixed(field: string, value: string): V2Error {
+  const message = `Invalid consumer configuration: ${field} must be ${value}.`
+  return new V2Error('INVALID_REQUEST', 42204, message)
+}
+
+type CommitBody = NonNullable<components['schemas']['Commit']>
+
+/** Undefined: what was delivered. */
+function toCommits(body: CommitBody, { commit }: Dialect): CommittedOffset[] | undefined {
+  const other = commit.field === 'offsets' ? 'partitions' : 'offsets'
+  if (other in body) throw new GatewayError('INVALID_REQUEST', `Unrecognized field: ${other}`)
+  return body[commit.field]?.map(({ topic, partition, offset, metadata }, index) => {
+    const at = `${commit.field}[${index}]`
+    return {
+      tp: { topic, partition: toInteger(partition, `${at}.partition`) },
+      // What is kept is where to go on.
+      offset: toInteger(toInteger(offset, `${at}.offset`) + commit.adds, 'The next offset'),
+      ...(metadata === undefined || metadata === null ? {} : { metadata }),
+    }
+  })
+}
+
+function toCommitted(
+  asked: readonly TopicPartition[],
+  found: readonly CommittedOffset[],
+  uncommitted: number | undefined,
+): components['schemas']['CommittedOffset'][] {
+  const known = found.map(({ tp, offset, metadata }) => {
+    return { topic: tp.topic, partition: tp.partition, offset, metadata: metadata ?? '' }
+  })
+  if (uncommitted === undefined) return known
+  return asked.map(({ topic, partition }) => {
+    const one = known.find((each) => each.topic === topic && each.partition === partition)
+    return one ?? { topic, partition, offset: uncommitted, metadata: '' }
+  })
 }
 
 function toFormat(word: string): V2Format {
@@ -194,8 +247,8 @@ function toMinBytes(value: number | string | undefined): number {
 }
 
 /** It is the longest wait, so a longer one than we grant is granted in part. */
-function toWaitMs(value: number | string | undefined): number {
-  if (value === undefined) return pollWaitMs
+function toWaitMs(value: number | string | null | undefined, pollWaitMs: number): number {
+  if (value === undefined || value === null) return pollWaitMs
   const waitMs = toInteger(value, 'consumer.request.timeout.ms')
   return waitMs <= 0 ? pollWaitMs : Math.min(waitMs, waitMsMax)
 }
@@ -230,14 +283,14 @@ interface ConsumeQuery {
 }
 
 async function consume(
-  { consumers, logger }: ConsumerParts,
+  { consumers, logger, dialect }: ConsumerParts,
   call: CallContext,
   { group, instance }: InstancePath,
   query: ConsumeQuery,
 ): Promise<ConsumeReply> {
   const session = await consumers.find(call.principal, group, instance)
   const format = session.format as V2Format
-  const contentType = negotiate(call.headers.accept, format)
+  const contentType = negotiate(call.headers.accept, format, dialect)
   const poll = await consumers.poll(call.principal, group, instance, {
     signal: call.signal,
     ...(query.timeout === undefined ? {} : { waitMs: query.timeout }),
@@ -245,7 +298,11 @@ async function consume(
     ...(query.cursor === undefined ? {} : { cursor: query.cursor }),
   })
   try {
-    const { bytes, count } = writeConsumedRecords(poll.records, format, toIncluded(query.include))
+    const { bytes, count } = writeConsumedRecords(
+      poll.records,
+      format,
+      toIncluded(query.include, dialect),
+    )
     // Positions move when the kernel has the whole answer; one that was cut is sent again.
     call.onWritten((whole) => {
       if (!whole) {
@@ -308,20 +365,25 @@ function unshowable({
   )
 }
 
-function toIncluded(words: string | undefined): Included {
-  const named = words?.split(',') ?? []
-  return { headers: named.includes('headers'), timestamp: named.includes('timestamp') }
+function toIncluded(words: string | undefined, { shown }: Dialect): Included {
+  if (words === undefined) return shown
+  const named = words.split(',')
+  return {
+    headers: shown.headers || named.includes('headers'),
+    timestamp: shown.timestamp || named.includes('timestamp'),
+  }
 }
 
 /**
  * The content type of the records. An embedded type names a format; the plain ones mean binary; what
  * takes anything gets the instance's own.
  */
-function negotiate(accept: string | undefined, format: V2Format): string {
+function negotiate(accept: string | undefined, format: V2Format, dialect: Dialect): string {
   const own = `application/vnd.kafka.${format}.v2+json`
   const types = acceptedTypes(accept ?? '')
   if (types.length === 0) return own
-  for (const type of types) {
+  for (const each of types) {
+    const type = readType(each, dialect)
     if (type === own || type === '*/*' || type === 'application/*') return own
     if (format === 'binary' && type === 'application/json') return type
     if (format === 'binary' && type === 'application/vnd.kafka.v2+json') return own

@@ -1,12 +1,11 @@
 /** The v2 contract's answer to every error code. A code without a row here does not compile. */
 import type { ErrorCode } from '../../model/errors.ts'
 import { GatewayError } from '../../model/errors.ts'
-import { acceptedTypes } from '../exchange/accept.ts'
 import { sendWhole } from '../exchange/answer.ts'
 import type { ErrorContext, Refusal, Surface } from '../exchange/surface.ts'
 import { retryAfterSeconds } from '../exchange/surface.ts'
-
-export const v2ContentType = 'application/vnd.kafka.v2+json'
+import type { Dialect } from './dialects.ts'
+import { checkAccept, checkTypes, readBodyType, v2ContentType } from './media-types.ts'
 
 const kafka = 'Kafka error: '
 const illegal = 'Illegal state: '
@@ -115,7 +114,7 @@ export class V2Error extends GatewayError {
 }
 
 /** Status and body of an error as v2 clients expect them. */
-export function v2ErrorOf(
+function v2ErrorOf(
   error: GatewayError,
   about: ErrorContext,
 ): { status: number; body: { error_code: number; message: string } } {
@@ -153,44 +152,48 @@ function refuse({ kind, name, message }: Refusal): GatewayError {
   }
 }
 
-const acceptable = new Set([
-  '*/*',
-  'application/*',
-  'application/json',
-  v2ContentType,
-  'application/vnd.kafka.json.v2+json',
-  'application/vnd.kafka.binary.v2+json',
-  'application/vnd.kafka.avro.v2+json',
-  'application/vnd.kafka.jsonschema.v2+json',
-  'application/vnd.kafka.protobuf.v2+json',
-])
-
-function checkAccept(accept: string | undefined): void {
-  if (accept === undefined || accept.trim() === '' || accept === '*/*') return
-  if (acceptedTypes(accept).some((type) => acceptable.has(type))) return
-  throw new GatewayError('NOT_ACCEPTABLE', 'Nothing that Accept wants is to be had here.')
+/** The surface in one dialect. */
+export function v2Surface(dialect: Dialect): Surface {
+  return {
+    name: 'v2',
+    contentType: v2ContentType,
+    unknownParameters: 'ignore',
+    refuse,
+    readAs: (type, appends) => readBodyType(type, appends, dialect),
+    checkTypes: (request) => checkTypes(request, dialect),
+    checkAccept: (accept) => checkAccept(accept, dialect),
+    sendError(response, headers, error, about) {
+      const { status, body } = errorIn(dialect, error, about)
+      if (error.retryAfterMs !== undefined && (status === 503 || status === 429)) {
+        headers['retry-after'] = retryAfterSeconds(error.retryAfterMs)
+      }
+      if (status === 401) headers['www-authenticate'] = 'Bearer realm="ebbgate"'
+      if (error instanceof V2Error) Object.assign(headers, error.headers)
+      sendWhole(response, status, headers, dialect.errorType, JSON.stringify(body))
+    },
+    sendMethodError(response, headers) {
+      const body = { error_code: 405, message: 'HTTP 405 Method Not Allowed' }
+      sendWhole(response, 405, headers, dialect.errorType, JSON.stringify(body))
+    },
+  }
 }
 
-export const v2Surface: Surface = {
-  name: 'v2',
-  contentType: v2ContentType,
-  unknownParameters: 'ignore',
-  refuse,
-  // Control bodies are JSON under whatever embedded type a client's habit writes on them.
-  readAs: (type, appends) =>
-    !appends && /^application\/vnd\.kafka\.\w+\.v2\+json$/.test(type) ? v2ContentType : type,
-  checkAccept,
-  sendError(response, headers, error, about) {
-    const { status, body } = v2ErrorOf(error, about)
-    if (error.retryAfterMs !== undefined && (status === 503 || status === 429)) {
-      headers['retry-after'] = retryAfterSeconds(error.retryAfterMs)
-    }
-    if (status === 401) headers['www-authenticate'] = 'Bearer realm="ebbgate"'
-    if (error instanceof V2Error) Object.assign(headers, error.headers)
-    sendWhole(response, status, headers, v2ContentType, JSON.stringify(body))
-  },
-  sendMethodError(response, headers) {
-    const body = { error_code: 405, message: 'HTTP 405 Method Not Allowed' }
-    sendWhole(response, 405, headers, v2ContentType, JSON.stringify(body))
-  },
+interface ErrorBody {
+  readonly error_code: number
+  readonly message: string
+  readonly validation_errors?: readonly string[]
+}
+
+function errorIn(
+  { errorCodes }: Dialect,
+  error: GatewayError,
+  about: ErrorContext,
+): { status: number; body: ErrorBody } {
+  const { status: own, body } = v2ErrorOf(error, about)
+  if (errorCodes === 'five digits') return { status: own, body }
+  // Where codes are statuses, a body that breaks the contract is a 400 that lists what is wrong.
+  const status = own === 422 ? 400 : own
+  const { message } = body
+  const details = status === 400 ? { validation_errors: [message] } : {}
+  return { status, body: { error_code: status, message, ...details } }
 }

@@ -7,6 +7,7 @@ import type { Logger } from '../../kit/logger.ts'
 import type { Producer } from '../../produce/producer.ts'
 import type { CallContext } from '../exchange/call.ts'
 import { consumerHandlers } from './consumers.ts'
+import type { Dialect } from './dialects.ts'
 import { metadataHandlers } from './metadata.ts'
 import { produceHandlers } from './produce.ts'
 
@@ -16,6 +17,7 @@ export interface V2Parts {
   readonly consumers: Consumers
   readonly autoCreate: 'compat' | 'all' | 'none'
   readonly logger: Logger
+  readonly dialect: Dialect
 }
 
 export function v2Handlers(parts: V2Parts): Handlers<operations, CallContext> {

@@ -23,7 +23,7 @@ export const cuts: Programme = {
     cuts: { type: 'string', default: '20' },
     fs: { type: 'string', default: kinds.join() },
   },
-  short: { cuts: '10' },
+  short: { cuts: '6' },
   async run({ seed, flag, isSet, progress }) {
     const figures: [string, string | number][] = []
     const problems: string[] = []

@@ -35,7 +35,7 @@ export const diskFull: Programme = {
   missing: () =>
     process.platform === 'linux' && process.getuid?.() === 0 ? undefined : 'it wants root on Linux',
   flags: { fills: { type: 'string', default: '6' } },
-  short: { fills: '3' },
+  short: { fills: '2' },
   run: async ({ seed, flag, progress }) => {
     const disk = await SmallDisk.mount()
     const run = new FullRun(disk, seed)

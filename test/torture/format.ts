@@ -19,6 +19,7 @@ export const format: Programme = {
     keys: { type: 'string', default: '10000' },
     golden: { type: 'boolean', default: false },
   },
+  short: { batches: '60', rounds: '5', keys: '1000' },
   async run({ seed, flag, isSet, progress }) {
     progress('fetching the jars of Kafka')
     const jars = await KafkaJars.fetch()

@@ -8,7 +8,7 @@ export const kills: Programme = {
   needs: 'nothing but Node',
   missing: () => undefined,
   flags: { kills: { type: 'string', default: '100' } },
-  short: { kills: '20' },
+  short: { kills: '10' },
   async run({ seed, flag, progress }) {
     const report = await killRounds({
       kills: Number(flag('kills')),

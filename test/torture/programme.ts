@@ -13,7 +13,7 @@ export interface Programme {
   missing(): string | undefined
   /** Flags of its own, with their defaults. */
   readonly flags: ParseArgsOptionsConfig
-  /** The same flags as `--short` sets them, for a run that somebody waits for. */
+  /** The flags of a run that somebody waits for (`--short`); without them it is no part of that. */
   readonly short?: Readonly<Record<string, string>>
   run(call: ProgrammeCall): Promise<ProgrammeReport>
 }

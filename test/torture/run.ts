@@ -35,7 +35,7 @@ const programmes: readonly Programme[] = [
 
 const { values } = parseArgs({
   options: {
-    only: { type: 'string', default: programmes.map(({ name }) => name).join() },
+    only: { type: 'string' },
     list: { type: 'boolean', default: false },
     require: { type: 'boolean', default: false },
     short: { type: 'boolean', default: false },
@@ -57,8 +57,15 @@ function list(): void {
   }
 }
 
+/** Without `--only`: all of them, or with `--short` those that have a short form. */
+function wanted(): string[] {
+  if (typeof flags['only'] === 'string') return flags['only'].split(',')
+  const isShort = flags['short'] === true
+  return programmes.filter(({ short }) => !isShort || short !== undefined).map(({ name }) => name)
+}
+
 async function runAll(): Promise<void> {
-  for (const name of String(flags['only']).split(',')) {
+  for (const name of wanted()) {
     const programme = programmes.find((each) => each.name === name)
     if (programme === undefined) {
       console.error(

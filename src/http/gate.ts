@@ -89,6 +89,12 @@ export class Gate {
       return
     }
     const allow = [...methods].join(', ')
+    if (method === 'OPTIONS') {
+      // Not a page's preflight, but somebody who asks what is possible here (RFC 9110 §9.3.7).
+      sendEmpty(reply.raw, 204, { ...headersOf(request), allow })
+      this.#count(surfaceOf(path), request, reply)
+      return
+    }
     const error = new GatewayError(
       'NOT_FOUND',
       `${method} is not possible here. Use one of: ${allow}.`,

@@ -127,3 +127,10 @@ test('errors are readable for listed pages too', async () => {
   const response = await http.get('/v1/topics/missing').set('Origin', listed).expect(404)
   assert.equal(response.headers['access-control-allow-origin'], listed)
 })
+
+test('OPTIONS without an Origin says what is possible, and nothing where there is nothing', async () => {
+  const response = await http.options('/v1/topics/any/records').expect(204)
+  const allowed = (response.headers['allow'] ?? '').split(', ').sort()
+  assert.deepEqual(allowed, ['DELETE', 'GET', 'HEAD', 'POST', 'PUT'])
+  await http.options('/v1/nothing').expect(404)
+})

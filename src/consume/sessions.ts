@@ -132,6 +132,8 @@ export class Sessions {
   readonly #turns = new KeyedLock()
   /** Ends the poll of a session that is waiting, by session. */
   readonly #waiting = new Map<string, AbortController>()
+  /** How many want their turn now, by session: no poll waits for records meanwhile. */
+  readonly #hurried = new Map<string, number>()
   #polls = 0
   #bytesOut = 0
 
@@ -220,8 +222,7 @@ export class Sessions {
 
   /** Durable when it resolves. Throws ILLEGAL_STATE, INVALID_REQUEST above what was delivered. */
   async commit(principal: Principal, id: string, wish: SessionCommit): Promise<CommittedOffset[]> {
-    this.#interrupt(id)
-    return await this.#inTurn(principal, id, undefined, async (stored) => {
+    return await this.#atOnce(principal, id, async (stored) => {
       if ('cursor' in wish) {
         const { out = null, acked } = stored.session
         if (wish.cursor === out?.cursor) await this.#acknowledge(stored)
@@ -242,8 +243,7 @@ export class Sessions {
     wish: SessionCommit,
     run: (offsets: CarriedOffsets) => Promise<T>,
   ): Promise<{ readonly result: T; readonly committed: readonly CommittedOffset[] }> {
-    this.#interrupt(id)
-    return await this.#inTurn(principal, id, undefined, async (stored) => {
+    return await this.#atOnce(principal, id, async (stored) => {
       const memberEpoch = 'cursor' in wish ? undefined : wish.memberEpoch
       const commits =
         'cursor' in wish
@@ -278,8 +278,7 @@ export class Sessions {
 
   /** The way past a poison record: it goes to `<topic>.parked`, and the group goes on behind it. */
   async park(principal: Principal, id: string, wish: ParkWish): Promise<void> {
-    this.#interrupt(id)
-    await this.#inTurn(principal, id, undefined, async (stored) => {
+    await this.#atOnce(principal, id, async (stored) => {
       const { place, position } = heldPartition(stored, wish)
       if (position === undefined || wish.offset >= position.next) {
         throw notDelivered(wish, wish.offset + 1, position?.next ?? 0)
@@ -308,8 +307,7 @@ export class Sessions {
     id: string,
     wish: { readonly to: Place; readonly topic?: string; readonly partition?: number },
   ): Promise<Position> {
-    this.#interrupt(id)
-    return await this.#inTurn(principal, id, undefined, async (stored) => {
+    return await this.#atOnce(principal, id, async (stored) => {
       const places = (stored.membership?.owned ?? []).filter(({ topic, partition }) => {
         const isTopic = wish.topic === undefined || topic === wish.topic
         return isTopic && (wish.partition === undefined || partition === wish.partition)
@@ -424,6 +422,7 @@ export class Sessions {
     const key = { group, name }
     const interrupt = new AbortController()
     this.#waiting.set(id, interrupt)
+    if (this.#hurried.has(id)) interrupt.abort()
     let out: OutBatch | undefined
     let fetched = 0
     const poll = new InstancePoll(this.#parts, this.#commits, session.owner, key, {
@@ -718,6 +717,23 @@ export class Sessions {
       return await work(stored)
     } finally {
       unlock()
+    }
+  }
+
+  /** In turn, and no poll that waits for records, or is about to, holds it up. */
+  async #atOnce<T>(
+    principal: Principal,
+    id: string,
+    work: (stored: StoredSession) => Promise<T>,
+  ): Promise<T> {
+    this.#hurried.set(id, (this.#hurried.get(id) ?? 0) + 1)
+    this.#interrupt(id)
+    try {
+      return await this.#inTurn(principal, id, undefined, work)
+    } finally {
+      const left = (this.#hurried.get(id) ?? 1) - 1
+      if (left === 0) this.#hurried.delete(id)
+      else this.#hurried.set(id, left)
     }
   }
 

@@ -259,6 +259,11 @@ export function sessionHttpSuite(
       await http.post(`/v1/sessions/${session}/seek`).send({ to: 'earliest' }).expect(200)
       assert.deepEqual(values(await waiting), [])
       assert.deepEqual(values(await poll(session)), [1])
+      await http.post(`/v1/sessions/${session}/seek`).send({ to: 'latest' }).expect(200)
+      const queue = [poll(session, { waitMs: 60_000 }), poll(session, { waitMs: 60_000 })]
+      await http.post(`/v1/sessions/${session}/seek`).send({ to: 'earliest' }).expect(200)
+      await http.delete(`/v1/sessions/${session}`).expect(204)
+      await Promise.allSettled(queue)
     })
 
     test('two sessions share the partitions; what was not acknowledged goes to who is left', async () => {

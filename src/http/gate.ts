@@ -92,7 +92,7 @@ export class Gate {
     if (method === 'OPTIONS') {
       // Not a page's preflight, but somebody who asks what is possible here (RFC 9110 §9.3.7).
       sendEmpty(reply.raw, 204, { ...headersOf(request), allow })
-      this.#count(surfaceOf(path), request, reply)
+      this.#count(this.#surfaceOf(path), request, reply)
       return
     }
     const error = new GatewayError(

@@ -12,7 +12,8 @@ const lineTypes: ReadonlySet<string> = new Set([
 
 /** Lines are asked for and sent, and each stands for itself. */
 export function isStreamed({ headers, mediaType, query }: StreamCall): boolean {
-  if (!wantsLines(headers.accept) || !lineTypes.has(mediaType) || isBinaryEvent(headers)) return false
+  if (!wantsLines(headers.accept) || !lineTypes.has(mediaType) || isBinaryEvent(headers))
+    return false
   // What holds for the request as a whole can only be said of a whole one.
   const { atomic, batch, expectedEnd, tombstone } = query as Readonly<Record<string, unknown>>
   return atomic !== true && tombstone !== true && batch === undefined && expectedEnd === undefined

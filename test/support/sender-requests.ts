@@ -1,5 +1,5 @@
 /**
- * What real senders put on the wire, as recorded from them or from their sources: the request line's
+ * What real senders put on the wire, written out after what is known of them: the request line's
  * method and query, the head as they spell it, the body, and what must come of it.
  */
 import { deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'

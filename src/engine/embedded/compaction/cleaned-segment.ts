@@ -5,7 +5,7 @@
  * Its batches follow each other without a gap, as in every segment: where records went, the batch in
  * front reaches over the hole by its last offset, and one without records stands before the first. So
  * readers need to know nothing of compaction, and a flipped bit in a base offset is seen
- * (docs/adr/0022).
+ * (docs/adr/0016).
  */
 import type { Offset } from '../../../model/offset.ts'
 import {

@@ -53,7 +53,7 @@ test('a command that is used wrongly ends with 2 and says what is wrong', async 
     [['prodcue', 't'], /Did you mean 'produce'\?/],
     [
       ['frobnicate'],
-      /Commands are: serve, topics, produce, consume, log, backup, restore, doctor\./,
+      /Commands are: serve, topics, groups, produce, consume, log, backup, restore, doctor\./,
     ],
     [['produce'], /missing required argument 'topic'/],
     [['consume', 't', '--max', '0'], /whole number above 0/],

@@ -266,6 +266,52 @@ const bugs: readonly PlantedBug[] = [
     ],
     ...crashTest('of an index is made again', /deep-equal/),
   },
+  {
+    name: 'a hole in the journal that is taken for a torn tail',
+    edits: [
+      {
+        file: `${embedded}/journal/recovery.ts`,
+        find: 'const hole = await findHole(files, from.fileSeq, seq, behind)',
+        replace: 'const hole = undefined',
+      },
+    ],
+    workload: 'test/engine/embedded/journal/recovery.test.ts',
+    only: 'every flipped bit in a frame before the last is a hole',
+    finding: /equal|undefined/,
+  },
+  {
+    name: 'a base offset that is not held against the batch before it',
+    edits: [
+      {
+        file: `${embedded}/log/segment-scan.ts`,
+        find: ' ?? orderProblem(head, expected)',
+        replace: '',
+      },
+    ],
+    ...engineTest('every flipped bit of a batch header answers CORRUPT_BATCH', /- 'CORRUPT_BATCH'/),
+  },
+  {
+    name: 'a recovery that cuts at damage below the last checkpoint',
+    edits: [
+      {
+        file: `${embedded}/log/segment.ts`,
+        find: 'return this.#standAt(position, await this.#truncateLog(position.bytes))',
+        replace: `const good = await this.#using(async (file) => {
+      const scan = new SegmentScan(file, 0, position.bytes, scanBytes)
+      let expected: Expected = { base: this.base }
+      while (scan.position < position.bytes) {
+        if ((await scan.problem(expected)) !== undefined) break
+        const size = await scan.claimedBytes()
+        expected = { base: lastOffsetOf(await scan.peek(size)) + 1 }
+        scan.skip(size)
+      }
+      return scan.position
+    })
+    return this.#standAt(position, await this.#truncateLog(good))`,
+      },
+    ],
+    ...engineTest('below the last checkpoint nothing is ever cut', /✖ below the last checkpoint/),
+  },
 ]
 
 testPlantedBugs(bugs)

@@ -259,6 +259,24 @@ describe('damage below the last checkpoint', () => {
     await close()
   })
 
+  test('below the last checkpoint nothing is ever cut: damage costs its batch alone, over restarts', async () => {
+    const { engine, disk, close } = await openTestEngine()
+    await newTopic(engine)
+    for (const value of ['a', 'b', 'c']) await append(engine, value)
+    await close()
+    const bytes = disk.bytesOf(log).length
+    disk.damage(log, batchOf('a').length + 63, Buffer.from('?'))
+    for (let start = 0; start < 2; start++) {
+      const again = await openTestEngine({ disk, hotTailBytes: 0 })
+      assert.equal((await fetch(again.engine, 1)).error?.code, 'CORRUPT_BATCH')
+      const { batches, error } = await fetch(again.engine, 2, 1)
+      assert.deepEqual([batches.length, error], [1, undefined])
+      assert.equal(disk.bytesOf(log).subarray(0, bytes).length, bytes)
+      await append(again.engine, 'more')
+      await again.close()
+    }
+  })
+
   test('a segment that is too short makes its partition read-only, the good part stays readable', async () => {
     const { engine, disk, close } = await openTestEngine()
     await newTopic(engine)

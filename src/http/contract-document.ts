@@ -156,13 +156,15 @@ export class ContractDocument {
   #parameterCheck(place: ParameterPlace, all: readonly Parameter[]): Check | undefined {
     const parameters = all.filter((parameter) => parameter.place === place)
     if (parameters.length === 0) return undefined
-    const validate = this.#coercing.compile({
-      type: 'object',
-      required: parameters.filter(({ required }) => required).map(({ name }) => name),
-      properties: Object.fromEntries(parameters.map(({ name, schema }) => [name, schema])),
-    })
+    const compiled = onFirstUse(() =>
+      this.#coercing.compile({
+        type: 'object',
+        required: parameters.filter(({ required }) => required).map(({ name }) => name),
+        properties: Object.fromEntries(parameters.map(({ name, schema }) => [name, schema])),
+      }),
+    )
     return (values) =>
-      validate(values) ? undefined : parameterRefusal(place, validate.errors?.[0])
+      compiled()(values) ? undefined : parameterRefusal(place, compiled().errors?.[0])
   }
 
   #body(operation: Json, at: string): ContractBody | undefined {
@@ -175,9 +177,10 @@ export class ContractDocument {
     const checks = new Map<string, (value: unknown) => Refusal | undefined>()
     if (!raw) {
       for (const type of types) {
-        const validate = this.check(`${at}/content/${escapePointer(type)}/schema`)
+        const pointer = `${at}/content/${escapePointer(type)}/schema`
+        const compiled = onFirstUse(() => this.check(pointer))
         checks.set(type, (value) =>
-          validate(value) ? undefined : bodyRefusal(validate.errors ?? []),
+          compiled()(value) ? undefined : bodyRefusal(compiled().errors ?? []),
         )
       }
     }
@@ -235,6 +238,12 @@ function parameterRefusal(place: ParameterPlace, error: ErrorObject | undefined)
   }
   const message = `${placeNames[place]} parameter '${name}' ${complaint(error)}.`
   return { kind: 'invalid-parameter', name, message }
+}
+
+/** Compiling all schemas of all documents took a third of a start. */
+function onFirstUse(compile: () => ValidateFunction): () => ValidateFunction {
+  let compiled: ValidateFunction | undefined
+  return () => (compiled ??= compile())
 }
 
 function bodyRefusal(errors: readonly ErrorObject[]): Refusal {
